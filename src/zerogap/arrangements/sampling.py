@@ -1,0 +1,85 @@
+"""Sampled cells: those that random directions fall into, and those of given gate vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.arrangements.cells import Cells, first_of_each
+from zerogap.arrangements.centres import analytic_centres, interior_point
+from zerogap.cones import margins
+from zerogap.errors import InputError
+from zerogap.walls import Walls
+
+Array = NDArray[np.float64]
+
+
+def sample_cells(walls: Walls, count: int, rng: np.random.Generator, *, centred: bool = True) -> Cells:
+    """That many distinct cells hit by Gaussian directions, in the order of being hit.
+
+    The directions are scaled by the inverse root mean square of each column of the walls, so that the
+    law does not depend on the units of the features. Fewer cells are returned if 20 draws in a row of
+    `count` directions bring nothing new: the arrangement is then nearly exhausted.
+    """
+    spread = np.sqrt(np.mean(walls.normals**2, axis=0)) if walls.count else np.ones(walls.dimension)
+    spread = np.where(spread > 0.0, spread, 1.0)
+    directions = np.empty((0, walls.dimension))
+    signs = np.empty((0, walls.count), dtype=bool)
+    idle = 0
+    while signs.shape[0] < count and idle < 20:
+        fresh = rng.standard_normal((count, walls.dimension)) / spread
+        all_directions = np.concatenate([directions, fresh])
+        all_signs = np.concatenate([signs, walls.signs(fresh)])
+        keep = first_of_each(all_signs)[:count]
+        idle = idle + 1 if keep.size == signs.shape[0] else 0
+        directions, signs = all_directions[keep], all_signs[keep]
+    if not centred:
+        return Cells(signs, directions)
+    return _centred(walls, signs, directions)
+
+
+def cells_of_gates(walls: Walls, gates: Array, *, centred: bool = True) -> Cells:
+    """The distinct cells that hold the given vectors.
+
+    Parameters
+    ----------
+    walls : Walls
+    gates : (P, p) float64
+        A gate on a wall counts as being on its positive side; where that sign vector has no interior,
+        the gate is moved off the wall by a fixed tiny rotation.
+    centred : bool
+        True replaces the gates by centres of their cells (ReLU), False keeps them (gated networks).
+    """
+    if gates.shape[1] != walls.dimension:
+        raise InputError(
+            "arrangements",
+            f"gate vectors with {gates.shape[1]} entries",
+            f"{walls.dimension} entries (filter entries, then one for the bias if there is one)",
+            "pass an array of shape (P, that number)",
+        )
+    signs = walls.signs(gates)
+    first = first_of_each(signs)
+    if not centred:
+        return Cells(signs[first], gates[first])
+    return _centred(walls, signs[first], gates[first])
+
+
+def _centred(walls: Walls, signs: NDArray[np.bool_], points: Array) -> Cells:
+    points = np.array(points, dtype=np.float64)
+    norms = np.linalg.norm(points, axis=1, keepdims=True)
+    points /= np.where(norms > 0.0, norms, 1.0)
+    on_wall = margins(walls.normals, signs, points).min(axis=1, initial=np.inf) <= 1e-12
+    for cell in np.flatnonzero(on_wall):
+        inside = interior_point(walls.normals, signs[cell])
+        if inside is None:
+            # A generic nearby direction: lower-dimensional cells lie in the closure of its cell.
+            nudge = np.random.default_rng(cell).standard_normal(walls.dimension)
+            inside = points[cell] + 1e-7 * nudge
+            signs[cell] = walls.signs(inside[None])[0]
+            inside = interior_point(walls.normals, signs[cell])
+        if inside is not None:
+            points[cell] = inside
+    strict = margins(walls.normals, signs, points).min(axis=1, initial=np.inf) > 0.0
+    keep = first_of_each(signs)
+    keep = keep[strict[keep]]
+    return Cells(signs[keep], analytic_centres(walls.normals, signs[keep], points[keep]))

@@ -1,0 +1,93 @@
+"""Patches of series and images as rows (P0, section on data layout; docs/theory.md, "Rows").
+
+A convolution with one filter is a matrix product: sample s contributes K rows, one per filter
+position, each with the entries of the input below the filter, in the order (height, width, channel).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a filter is placed: sizes per spatial axis, all tuples of one length (1 or 2)."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    def positions(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Number of filter positions along each spatial axis of an input of that size.
+
+        Raises
+        ------
+        InputError
+            If the filter does not fit into the padded input.
+        """
+        counts = []
+        for axis, length in enumerate(size):
+            reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+            available = length + 2 * self.padding[axis]
+            if reach > available:
+                raise InputError(
+                    "kernel_size",
+                    f"a filter that spans {reach} entries on axis {axis + 1} of the input",
+                    f"at most {available} (input {length} plus padding)",
+                    "use a smaller kernel_size or dilation, or more padding",
+                )
+            counts.append((available - reach) // self.stride[axis] + 1)
+        return tuple(counts)
+
+
+def per_axis(name: str, value: int | Sequence[int], axes: int, minimum: int) -> tuple[int, ...]:
+    """One integer per spatial axis out of an integer or a sequence of `axes` integers."""
+    entries = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
+    valid = len(entries) == axes and all(
+        isinstance(entry, (int, np.integer)) and not isinstance(entry, bool) and entry >= minimum
+        for entry in entries
+    )
+    if not valid:
+        raise InputError(
+            name, repr(value), f"an integer >= {minimum}, or {axes} of them", f"pass for example {name}={max(minimum, 1)}"
+        )
+    return tuple(int(entry) for entry in entries)
+
+
+def extract_patches(inputs: Array, geometry: Geometry) -> Array:
+    """All patches of all samples.
+
+    Parameters
+    ----------
+    inputs : (n, length, channels) or (n, height, width, channels) float64
+    geometry : Geometry
+        With one or two spatial axes, matching `inputs`.
+
+    Returns
+    -------
+    (n, K, h) float64
+        K filter positions in row-major order, h = kernel entries times channels.
+    """
+    axes = len(geometry.kernel)
+    counts = geometry.positions(inputs.shape[1 : 1 + axes])
+    pad = [(0, 0), *((amount, amount) for amount in geometry.padding), (0, 0)]
+    padded = np.pad(inputs, pad)
+    # offsets[axis][position, entry] is the coordinate that entry of the filter touches there.
+    offsets = [
+        np.arange(counts[a])[:, None] * geometry.stride[a] + np.arange(geometry.kernel[a])[None, :] * geometry.dilation[a]
+        for a in range(axes)
+    ]
+    if axes == 1:
+        gathered = padded[:, offsets[0]]
+    else:
+        gathered = padded[:, offsets[0][:, None, :, None], offsets[1][None, :, None, :]]
+    return np.ascontiguousarray(gathered.reshape(inputs.shape[0], int(np.prod(counts)), -1))

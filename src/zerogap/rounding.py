@@ -1,0 +1,28 @@
+"""A-priori rounding error bounds of float64 arithmetic.
+
+A sum of k products computed in float64, in any order and with or without fused operations, differs
+from its exact value by at most ``gamma(k) * sum |a_i b_i|`` (Higham 2002, section 3.1). Everything a
+certificate prints is inflated outward by such bounds; ``SUBNORMAL`` covers underflow.
+"""
+
+from __future__ import annotations
+
+UNIT_ROUNDOFF = 2.0**-53
+SUBNORMAL = 2.0**-1022
+"""Larger than all the absolute errors that underflow can add to sums of up to 2**50 terms."""
+
+
+def gamma(operations: int) -> float:
+    """Relative error bound k u / (1 - k u) of k rounded operations, itself rounded up."""
+    error = operations * UNIT_ROUNDOFF
+    return error / (1.0 - 2.0 * error) * (1.0 + 8.0 * UNIT_ROUNDOFF)
+
+
+def enlarged(value: float, operations: int) -> float:
+    """An upper bound of a non-negative number computed with that many roundings."""
+    return value * (1.0 + 2.0 * gamma(operations + 2)) + SUBNORMAL
+
+
+def reduced(value: float, magnitude: float, operations: int) -> float:
+    """A lower bound of a sum whose terms have absolute values adding up to `magnitude`."""
+    return value - 2.0 * gamma(operations + 2) * magnitude - SUBNORMAL

@@ -1,0 +1,104 @@
+"""Capped inequalities of a primal-dual interior point method.
+
+    minimise  ... + sum_j cap_j (-z_j)_+        with z affine in the unknowns
+
+has multipliers l_j in [0, cap_j]; an infinite cap is the constraint z_j >= 0. In standard form
+s = z + t, s >= 0 with multiplier l, t >= 0 with multiplier cap - l. Cone constraints, their penalised
+form, and the hinge loss (z = y f - 1, cap = weight) are all of this kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class Inequalities:
+    """State: slacks `s`, multipliers `l`, and with caps violations `t` and their multipliers `u`.
+
+    u = cap - l is carried along, because the difference cancels where l is close to its cap.
+
+    The search direction satisfies  dl = constant - weight * dz,  with the two arrays of ``linearise``.
+    """
+
+    s: Array
+    l: Array  # noqa: E741
+    t: Array | None = None
+    u: Array | None = None
+
+    @classmethod
+    def hard(cls, z: Array, mu: float) -> Inequalities:
+        """z >= 0, started on the central path at a z that is strictly positive."""
+        return cls(z.copy(), mu / z)
+
+    @classmethod
+    def capped(cls, z: Array, cap: Array, mu: float) -> Inequalities:
+        """Started on the central path at any z: l s = mu and (cap - l) t = mu with s - t = z."""
+        cap = np.broadcast_to(cap, z.shape)
+        # s and t are the positive roots of s l = t (cap - l) = mu with s - t = z.
+        base = mu / cap
+        root = np.sqrt(0.25 * z * z + base * base)
+        s, t = base + root + 0.5 * z, base + root - 0.5 * z
+        return cls(s, mu / s, t, mu / t)
+
+    @property
+    def count(self) -> int:
+        return self.s.size * (1 if self.t is None else 2)
+
+    def complementarity(self) -> float:
+        total = float(np.vdot(self.s, self.l))
+        if self.t is not None and self.u is not None:
+            total += float(np.vdot(self.t, self.u))
+        return total
+
+    def linearise(self, mu: float, corrections: tuple[Array, ...] | None = None) -> tuple[Array, Array]:
+        """Constant and weight of dl = constant - weight * dz that aim at complementarity `mu`.
+
+        `corrections` are the second-order products of ``products``.
+        """
+        if self.t is None or self.u is None:
+            # Written as (mu - c) / s - l, since l may be far smaller than mu / s.
+            aim = mu if corrections is None else mu - corrections[0]
+            return aim / self.s - self.l, self.l / self.s
+        first = (mu if corrections is None else mu - corrections[0]) - self.s * self.l
+        second = (mu if corrections is None else mu - corrections[1]) - self.t * self.u
+        denominator = self.s + self.l * self.t / self.u
+        return (first - self.l * second / self.u) / denominator, self.l / denominator
+
+    def step(self, dz: Array, dl: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
+        """(ds, dl) or (ds, dl, dt) that belong to dz and dl."""
+        if self.t is None or self.u is None:
+            return dz, dl
+        second = (mu if corrections is None else mu - corrections[1]) - self.t * self.u
+        dt = (second + self.t * dl) / self.u
+        return dz + dt, dl, dt
+
+    def products(self, direction: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Mehrotra's second-order terms ds dl (and dt d(cap - l))."""
+        if len(direction) == 2:
+            return (direction[0] * direction[1],)
+        return direction[0] * direction[1], -direction[2] * direction[1]
+
+    def longest(self, direction: tuple[Array, ...]) -> float:
+        """The largest step that keeps everything non-negative."""
+        shrink = max(_ratio(direction[0], self.s), _ratio(direction[1], self.l))
+        if self.t is not None and self.u is not None:
+            shrink = max(shrink, _ratio(direction[2], self.t), _ratio(-direction[1], self.u))
+        return 1.0 / shrink if shrink > 0.0 else np.inf
+
+    def moved(self, direction: tuple[Array, ...], length: float) -> Inequalities:
+        """The state after a step."""
+        s, l = self.s + length * direction[0], self.l + length * direction[1]  # noqa: E741
+        if self.t is None or self.u is None:
+            return Inequalities(s, l)
+        return Inequalities(s, l, self.t + length * direction[2], self.u - length * direction[1])
+
+
+def _ratio(change: Array, value: Array) -> float:
+    """max_j -change_j / value_j."""
+    return float(np.max(-change / value, initial=0.0))

@@ -1,0 +1,43 @@
+"""What a solver hands out after every iteration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Iterate:
+    """A feasible point of the program and a proposal for its dual.
+
+    Parameters
+    ----------
+    blocks : (families, P, p) float64
+        Block weights inside their cones.
+    offset : float
+    residual : (n,) float64
+        Dual proposal r; only the referee decides what it proves.
+    multipliers : (families, P, H) float64 or None
+        Cone multipliers per unit wall normal.
+    primal, dual : float
+        Objective of the blocks and the solver's own unproved dual value.
+    passes : float
+        Products with the full operator so far, forward and adjoint counted as one each.
+    """
+
+    blocks: Array
+    offset: float
+    residual: Array
+    multipliers: Array | None
+    primal: float
+    dual: float
+    passes: float
+
+    @property
+    def gap(self) -> float:
+        """The solver's own relative gap."""
+        return (self.primal - self.dual) / max(abs(self.primal), 1e-300)
