@@ -1,0 +1,77 @@
+"""Training of neural networks to proven global optimality.
+
+Public names are loaded when they are first used, so that ``import zerogap`` stays fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from zerogap.architectures import CNN, MLP
+    from zerogap.certificate import Certificate
+    from zerogap.data import Dataset, load_dataset
+    from zerogap.errors import (
+        DataFileError,
+        InputError,
+        MissingExtraError,
+        Status,
+        ToleranceError,
+        ZerogapError,
+    )
+    from zerogap.history import Iteration
+    from zerogap.network import Network
+    from zerogap.training import Result, certify, critical_beta, train
+
+_HOMES = {
+    "CNN": "architectures",
+    "Certificate": "certificate",
+    "DataFileError": "errors",
+    "Dataset": "data",
+    "InputError": "errors",
+    "Iteration": "history",
+    "MLP": "architectures",
+    "MissingExtraError": "errors",
+    "Network": "network",
+    "Result": "training",
+    "Status": "errors",
+    "ToleranceError": "errors",
+    "ZerogapError": "errors",
+    "certify": "training",
+    "critical_beta": "training",
+    "load_dataset": "data",
+    "train": "training",
+}
+
+__all__ = [
+    "CNN",
+    "MLP",
+    "Certificate",
+    "DataFileError",
+    "Dataset",
+    "InputError",
+    "Iteration",
+    "MissingExtraError",
+    "Network",
+    "Result",
+    "Status",
+    "ToleranceError",
+    "ZerogapError",
+    "certify",
+    "critical_beta",
+    "load_dataset",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zerogap' has no attribute {name!r}")
+    value = getattr(import_module(f"zerogap.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

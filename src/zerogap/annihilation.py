@@ -1,0 +1,123 @@
+"""Dual points that vanish exactly on the unpenalised directions.
+
+An unpenalised bias is a direction in which the primal is unbounded, so a dual point r proves something
+only if C r = 0 exactly, for an integer matrix C: one row of ones for the output offset, or the number of
+active rows of every sample and gate for gated networks. Floating point gives C r = tiny. The functions
+here move r close to the null space and bound how far the nearest exact solution lies; the caller then
+inflates everything by that radius (docs/theory.md, "Free bias").
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import fsum
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import qr
+from scipy.optimize import brentq
+
+from zerogap.rounding import enlarged, gamma
+
+Array = NDArray[np.float64]
+
+SNAP = (1e-12, 1e-9, 1e-6, 1e-4)
+"""Coordinates closer than this to an end of the dual box, relative to its width, are put on that end."""
+
+
+def annihilated(residual: Array, constraints: Array, low: Array, high: Array) -> tuple[Array, float] | None:
+    """A dual point near `residual` and a radius within which some r' has C r' = 0 exactly.
+
+    Parameters
+    ----------
+    residual : (n,) float64
+    constraints : (k, n) float64
+        C, integer-valued.
+    low, high : (n,) float64
+        Ends of the dual domain; the exact r' lies inside as well.
+
+    Returns
+    -------
+    (point, radius) or None
+        None if no radius could be proved.
+    """
+    if np.all(constraints == constraints[:1]) and np.all(constraints[0] == constraints[0, 0]):
+        residual = _shifted(residual, low, high)
+        constraints = constraints[:1]
+    for snap in SNAP:
+        found = _corrected(residual, constraints, low, high, snap)
+        if found is not None:
+            return found
+    return None
+
+
+def _corrected(residual: Array, constraints: Array, low: Array, high: Array, snap: float) -> tuple[Array, float] | None:
+    """The correction that leaves the coordinates near the ends of the box on those ends."""
+    bounded = np.isfinite(high - low)
+    width = np.where(bounded, high - low, 0.0)
+    at_low = bounded & (residual <= low + snap * width)
+    at_high = bounded & (residual >= high - snap * width)
+    movable = ~(at_low | at_high)
+    moved = np.where(at_low, low, np.where(at_high, high, residual))
+    chosen = _independent(constraints, movable, moved)
+    if chosen is None:
+        return None
+    basis, inverse, defect = chosen
+    for _ in range(3):
+        moved[movable] -= inverse @ (basis @ moved)
+    # fsum rounds once, and so does every product with a small integer.
+    errors = np.array([abs(fsum((row * moved).tolist())) + gamma(2) * fsum(np.abs(row * moved).tolist()) for row in basis])
+    radius = enlarged(float(np.linalg.norm(inverse)) * float(np.linalg.norm(errors)) / (1.0 - defect), moved.size + 8)
+    inside = np.all((moved[movable] - radius >= low[movable]) & (moved[movable] + radius <= high[movable]))
+    return (moved, radius) if inside and np.isfinite(radius) else None
+
+
+def _shifted(residual: Array, low: Array, high: Array) -> Array:
+    """The clipped shift of `residual` that sums to zero, strictly inside the box."""
+    if not np.all(np.isfinite(low)):
+        return np.asarray(residual - residual.mean())
+    margin = 2.0 * SNAP[0] * (high - low)
+
+    def total(shift: float) -> float:
+        return float(np.clip(residual - shift, low + margin, high - margin).sum())
+
+    reach = float(np.max(high - low)) + float(np.abs(residual).max())
+    if total(-reach) <= 0.0 or total(reach) >= 0.0:
+        return residual
+    shift = float(brentq(total, -reach, reach, xtol=1e-300, rtol=1e-15))
+    return np.clip(residual - shift, low + margin, high - margin)
+
+
+def _independent(constraints: Array, movable: NDArray[np.bool_], values: Array) -> tuple[Array, Array, float] | None:
+    """Rows of C that imply all others given the fixed values, a right inverse on the movable coordinates, its defect."""
+    part = constraints[:, movable]
+    rank, order = 0, np.arange(constraints.shape[0])
+    if part.size:
+        _, triangle, order = qr(part.T, mode="economic", pivoting=True)
+        diagonal = np.abs(np.diag(triangle))
+        rank = int(np.sum(diagonal > 1e-9 * diagonal[0])) if diagonal[0] > 0.0 else 0
+    basis = constraints[order[:rank]]
+    inverse = np.linalg.pinv(basis[:, movable])
+    product = basis[:, movable] @ inverse
+    rounding = gamma(int(movable.sum()) + 2) * (np.abs(basis[:, movable]) @ np.abs(inverse))
+    defect = float(np.linalg.norm(np.abs(product - np.eye(rank)) + rounding)) * (1.0 + 1e-10)
+    implied = all(_is_implied(row, basis, movable, values) for row in constraints[order[rank:]])
+    return (basis, inverse, defect) if implied and defect < 0.5 else None
+
+
+def _is_implied(row: Array, basis: Array, movable: NDArray[np.bool_], values: Array) -> bool:
+    """Whether basis . r = 0 implies row . r = 0 for all r with these fixed values; decided in exact arithmetic.
+
+    Looks for small rational coefficients that cancel the row on the movable coordinates, and then sums
+    what is left on the fixed ones exactly.
+    """
+    coefficients = np.linalg.lstsq(basis[:, movable].T, row[movable], rcond=None)[0] if basis.size else np.zeros(0)
+    for denominator in range(1, 25):
+        numerators = np.rint(coefficients * denominator)
+        if np.abs(numerators).max(initial=0.0) >= 2.0**20:
+            continue
+        rest = denominator * row - numerators @ basis
+        if not rest[movable].any():
+            fixed = zip(rest[~movable].tolist(), values[~movable].tolist(), strict=True)
+            return sum(Fraction(factor) * Fraction(value) for factor, value in fixed) == 0
+    return False

@@ -1,0 +1,30 @@
+"""Architectures: one file per family."""
+
+from typing import Any
+
+from zerogap.architectures.base import Neurons, TwoLayer
+from zerogap.architectures.cnn import CNN
+from zerogap.architectures.mlp import MLP
+from zerogap.errors import InputError
+
+__all__ = ["ARCHITECTURES", "CNN", "MLP", "Neurons", "TwoLayer", "from_config"]
+
+ARCHITECTURES: dict[str, type[TwoLayer]] = {"MLP": MLP, "CNN": CNN}
+
+
+def from_config(config: dict[str, Any]) -> TwoLayer:
+    """The architecture that ``TwoLayer.config`` describes.
+
+    Raises
+    ------
+    InputError
+        Unknown kind or options.
+    """
+    options = dict(config)
+    kind = options.pop("kind", None)
+    if kind not in ARCHITECTURES:
+        raise InputError("architecture", repr(kind), f"one of {sorted(ARCHITECTURES)}", "check the file")
+    try:
+        return ARCHITECTURES[kind](**options)
+    except TypeError as error:
+        raise InputError(f"options of {kind}", repr(sorted(options)), "those of its constructor", str(error)) from error

@@ -1,0 +1,138 @@
+"""What an architecture is to the rest of the package: its rows, its gauge and its cone.
+
+Nothing after an architecture knows which one it serves (docs/theory.md, "Flow").
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.errors import InputError
+from zerogap.gauges import EuclideanGauge
+from zerogap.program import Program
+from zerogap.rows import Rows
+from zerogap.validation import one_of, positive
+
+Array = NDArray[np.float64]
+Bias = bool | Literal["free"]
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """The weights of m neurons with p inputs.
+
+    Parameters
+    ----------
+    first : (m, p) float64
+        u, with the bias as last entry where there is one.
+    second : (m,) float64
+        w.
+    gates : (m, p) float64 or None
+        Gate vectors of gated neurons.
+    offset : float
+        Constant added to the output (unpenalised bias only).
+    """
+
+    first: Array
+    second: Array
+    gates: Array | None = None
+    offset: float = 0.0
+
+    @property
+    def width(self) -> int:
+        return int(self.second.size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoLayer(ABC):
+    """Two-layer networks f(x)_s = scale * sum_j w_j sum_k (m_{s,k} . u_j)_+ + offset.
+
+    Parameters
+    ----------
+    bias : True, False or "free"
+        A bias in the first layer that is penalised, absent, or not penalised. A free bias brings a free
+        constant at the output, because a network reaches that constant in the limit of a large bias.
+    gated : bool
+        Replace (m . u)_+ by [m . g >= 0] (m . u) with a fixed gate vector g for each neuron.
+    cone_penalty : float
+        For gated networks: adds rho * |w_j| times the amount by which the pre-activations of neuron j
+        contradict its gates on the training rows. 0 is the plain gated network; a large value makes
+        the optimum a ReLU network.
+
+    Raises
+    ------
+    InputError
+        If an option has an unknown value.
+    """
+
+    bias: Bias = True
+    gated: bool = False
+    cone_penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        one_of("bias", self.bias, (True, False, "free"))
+        one_of("gated", self.gated, (True, False))
+        positive("cone_penalty", self.cone_penalty, zero=True)
+        if self.cone_penalty > 0.0 and not self.gated:
+            raise InputError(
+                "cone_penalty", f"{self.cone_penalty} with gated=False", "0: ReLU networks obey their cones", "pass gated=True"
+            )
+        if self.cone_penalty > 0.0 and self.bias == "free":
+            # Its dual has one-sided conditions on the free direction that no scaling of r can repair.
+            raise InputError(
+                "cone_penalty", f"{self.cone_penalty} with bias='free'", "a penalised bias or none", "pass bias=True"
+            )
+
+    @abstractmethod
+    def raw_rows(self, X: Any) -> tuple[Array, float]:
+        """Rows (n, K, h) without bias, and the readout scale; raises InputError on a wrong shape."""
+
+    @property
+    def cone(self) -> float:
+        """Price of leaving a cell: infinite for ReLU, ``cone_penalty`` for gated networks."""
+        return self.cone_penalty if self.gated else np.inf
+
+    @property
+    def offset(self) -> bool:
+        """Whether the output has a free constant."""
+        return self.bias == "free" and not self.gated
+
+    def rows(self, X: Any) -> Rows:
+        """The pre-activation rows of inputs X, with a column of ones last where there is a bias."""
+        matrix, scale = self.raw_rows(X)
+        if self.bias is not False:
+            matrix = np.concatenate([matrix, np.ones((*matrix.shape[:2], 1))], axis=2)
+        return Rows(np.ascontiguousarray(matrix), scale)
+
+    def gauge(self, dimension: int) -> EuclideanGauge:
+        """The gauge of blocks with that many entries."""
+        penalised = np.ones(dimension, dtype=bool)
+        if self.bias == "free":
+            penalised[-1] = False
+        return EuclideanGauge(penalised)
+
+    def neurons(self, program: Program, blocks: Array, offset: float) -> Neurons:
+        """The network of a feasible point of the program, the inverse of building it (P2, recovery).
+
+        Parameters
+        ----------
+        program : Program
+            Built for this architecture.
+        blocks : (families, P, p) float64
+            Zero blocks give no neuron.
+        offset : float
+        """
+        used = np.any(blocks != 0.0, axis=2)
+        family, cell = np.nonzero(used)
+        first, second = program.gauge.factor(blocks[used])
+        gates = program.cells.centres[cell] if self.gated else None
+        return Neurons(first, program.families[family] * second, gates, offset if self.offset else 0.0)
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments and the class name, ready for JSON."""
+        return {"kind": type(self).__name__, **asdict(self)}

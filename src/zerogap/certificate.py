@@ -1,0 +1,133 @@
+"""Certificates: what has been proved about a network."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from zerogap.errors import DataFileError, InputError
+from zerogap.files import write_atomically
+
+Scope = Literal["global", "sampled", "gated"]
+
+SENTENCES = {
+    "global": "no {kind} of this shape, of any width, has an objective below {bound}",
+    "sampled": "no {kind} with neurons in the {cells} listed cells has an objective below {bound}; "
+    "networks with other neurons may",
+    "gated": "no gated {kind} with the {cells} listed gates has an objective below {bound}",
+}
+SOURCES = {
+    "global": "Pilanci and Ergen (ICML 2020), Theorem 1; completeness of the cells by exact count",
+    "sampled": "Pilanci and Ergen (ICML 2020), Theorem 1, restricted to the listed cells",
+    "gated": "Mishkin, Sahiner and Pilanci (ICML 2022), gated ReLU program",
+}
+CNN_SOURCE = "Ergen and Pilanci (ICLR 2021), sum and average pooling"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The objective of a network and a lower bound that nothing in its scope can beat.
+
+    Parameters
+    ----------
+    objective : float
+        Of the network, recomputed in float64 from its weights and the raw data, rounded up.
+    lower_bound : float
+        From weak duality on the raw data, rounded down. Never from a residual or a solver's status.
+    scope : "global", "sampled" or "gated"
+        All networks of the architecture; ReLU networks restricted to the listed cells; gated networks
+        with the listed gates.
+    proof : str or None
+        "enumeration" when every cell (of the scope) has been priced; None when only the trivial bound 0
+        of a non-negative loss is left, and then `withheld` says why.
+    architecture : dict
+        Its configuration.
+    loss : str
+    beta : float
+    samples, cells, width : int
+        Samples with positive weight; cells or gates of the scope; neurons of the network.
+    zero_loss : float
+        The loss of the best network without neurons, the scale of the relative gap.
+    withheld : str or None
+    """
+
+    objective: float
+    lower_bound: float
+    scope: Scope
+    proof: str | None
+    architecture: dict[str, Any]
+    loss: str
+    beta: float
+    samples: int
+    cells: int
+    width: int
+    zero_loss: float
+    withheld: str | None = None
+
+    @property
+    def absolute_gap(self) -> float:
+        """objective - lower_bound."""
+        return self.objective - self.lower_bound
+
+    @property
+    def gap(self) -> float:
+        """The absolute gap relative to max(objective, 1e-12 * loss of the zero network)."""
+        scale = max(self.objective, 1e-12 * self.zero_loss)
+        return self.absolute_gap / scale if scale > 0.0 else 0.0
+
+    @property
+    def proved(self) -> bool:
+        """Whether the bound rests on a completed proof for its scope."""
+        return self.proof is not None
+
+    @property
+    def estimate(self) -> float | None:
+        """An unproved bound from search: none of today's proofs needs one."""
+        return None
+
+    def __str__(self) -> str:
+        kind = f"{self.architecture['kind']} network"
+        if self.proof is None:
+            return (
+                f"objective {self.objective:.7g}; nothing proved beyond the bound 0 (scope {self.scope}): {self.withheld}"
+            )
+        sentence = SENTENCES[self.scope].format(kind=kind, cells=self.cells, bound=f"{self.lower_bound:.7g}")
+        return (
+            f"objective {self.objective:.7g}, bound {self.lower_bound:.7g}, gap {self.gap:.1e} "
+            f"(scope {self.scope}, proof {self.proof}): {sentence}"
+        )
+
+    def cite(self) -> str:
+        """The theorem that this certificate rests on."""
+        source = SOURCES[self.scope]
+        return f"{source}; {CNN_SOURCE}" if self.architecture["kind"] == "CNN" else source
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields and the derived figures, ready for JSON."""
+        derived = {"gap": self.gap, "absolute_gap": self.absolute_gap, "proved": self.proved, "source": self.cite()}
+        return {"format": "zerogap-certificate-1", **asdict(self), **derived}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write JSON; the file appears whole or not at all. Raises DataFileError."""
+        write_atomically(Path(path), (json.dumps(self.to_dict(), indent=1) + "\n").encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Certificate:
+        """Read a file written by ``save``. Its claims are those of its author until recomputed with ``zg.certify``.
+
+        Raises
+        ------
+        DataFileError
+            If it cannot be read or lacks a field.
+        """
+        remedy = "pass a file written by Certificate.save"
+        try:
+            contents = json.loads(Path(path).read_text())
+            if contents["format"] != "zerogap-certificate-1":
+                raise InputError("format", repr(contents["format"]), "zerogap-certificate-1", remedy)
+            return cls(**{name: contents[name] for name in cls.__dataclass_fields__})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataFileError(f"certificate file {path}", str(error), "a complete certificate", remedy) from error

@@ -1,0 +1,263 @@
+"""Networks: weights with their architecture; prediction, objective, balance, pruning, files."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.architectures import Neurons, TwoLayer, from_config
+from zerogap.errors import DataFileError, InputError
+from zerogap.files import write_atomically
+from zerogap.question import Question
+from zerogap.rows import Rows
+from zerogap.validation import finite_array
+
+Array = NDArray[np.float64]
+
+FORMAT = "zerogap-network-1"
+CHUNK = 20_000_000
+"""Largest number of pre-activations held at a time."""
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Network:
+    """A two-layer network with one output.
+
+    Parameters
+    ----------
+    architecture : MLP, CNN
+    first : (m, p) array
+        First-layer weights u_j; with a bias, p counts it and it is the last entry.
+    second : (m,) array
+        Output weights w_j.
+    gates : (m, p) array, optional
+        Gate vectors, for gated architectures only.
+    offset : float
+        Constant added to the output, for ``bias="free"`` only.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit together or entries are not finite.
+    """
+
+    architecture: TwoLayer
+    first: Array
+    second: Array
+    gates: Array | None
+    offset: float
+
+    def __init__(
+        self, architecture: TwoLayer, first: Any, second: Any, *, gates: Any = None, offset: float = 0.0
+    ) -> None:
+        if not isinstance(architecture, TwoLayer):
+            raise InputError("architecture", repr(architecture), "an instance such as zg.MLP()", "construct one first")
+        first, second = _weights("first", first, 2), _weights("second", second, 1)
+        if first.shape[0] != second.shape[0]:
+            raise InputError(
+                "second", f"{second.shape[0]} output weights", f"{first.shape[0]}, one per row of first", "check the weights"
+            )
+        if architecture.gated != (gates is not None):
+            raise InputError(
+                "gates",
+                "none" if gates is None else "an array",
+                f"{'an array (m, p)' if architecture.gated else 'none'} with gated={architecture.gated}",
+                "gates and gated=True go together",
+            )
+        if gates is not None:
+            gates = _weights("gates", gates, 2)
+            if gates.shape != first.shape:
+                raise InputError("gates", f"shape {gates.shape}", f"{first.shape}", "pass one gate per neuron")
+        if not np.isfinite(offset) or (offset != 0.0 and not architecture.offset):
+            raise InputError("offset", repr(offset), "0, or a finite number with bias='free'", "use bias='free'")
+        for name, value in (
+            ("architecture", architecture),
+            ("first", first),
+            ("second", second),
+            ("gates", gates),
+            ("offset", float(offset)),
+        ):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, architecture: TwoLayer, neurons: Neurons) -> Network:
+        """The network of neurons that an architecture recovered from block weights."""
+        return cls(architecture, neurons.first, neurons.second, gates=neurons.gates, offset=neurons.offset)
+
+    @property
+    def width(self) -> int:
+        """Number of neurons."""
+        return int(self.second.size)
+
+    def __repr__(self) -> str:
+        return f"Network({self.architecture!r}, width={self.width})"
+
+    def __call__(self, X: Any) -> Array:
+        """Outputs (n,) for inputs X of the architecture's shape."""
+        return self.outputs(self.architecture.rows(X))
+
+    def outputs(self, rows: Rows) -> Array:
+        """Outputs (n,) for pre-activation rows."""
+        return self.features(rows) @ self.second + self.offset
+
+    def features(self, rows: Rows) -> Array:
+        """phi(u_j)_s, shape (n, m)."""
+        if self.width and rows.dimension != self.first.shape[1]:
+            raise InputError(
+                "X",
+                f"rows with {rows.dimension} entries",
+                f"{self.first.shape[1]}, as in the first layer of the network",
+                "use inputs of the shape that the network was trained on",
+            )
+        if not self.width:
+            return np.zeros((rows.samples, 0))
+        step = max(1, CHUNK // max(1, self.width * rows.matrix.shape[1]))
+        parts = []
+        for start in range(0, rows.samples, step):
+            part = Rows(rows.matrix[start : start + step], rows.scale)
+            values = part.preactivations(self.first)
+            if self.gates is None:
+                np.maximum(values, 0.0, out=values)
+            else:
+                values *= part.preactivations(self.gates) >= 0.0
+            parts.append(values.sum(axis=1) * rows.scale)
+        return np.concatenate(parts)
+
+    def penalty(self, rows: Rows) -> tuple[float, float]:
+        """(1/2 sum ||E u||^2 + w^2, sum_j |w_j| times the contradiction of gates on these rows)."""
+        gauge = self.architecture.gauge(max(self.first.shape[1], 1) if self.width else rows.dimension)
+        decay = 0.5 * float(np.sum(self.first[:, gauge.penalised] ** 2) + self.second @ self.second) if self.width else 0.0
+        if self.gates is None or self.architecture.cone == 0.0:
+            return decay, 0.0
+        agree = np.where(rows.preactivations(self.gates) >= 0.0, 1.0, -1.0)
+        below = np.maximum(0.0, -agree * rows.preactivations(self.first)).sum(axis=(0, 1))
+        return decay, float(np.abs(self.second) @ below)
+
+    def objective(self, X: Any, y: Any, *, loss: str = "squared", beta: float, sample_weight: Any = None) -> float:
+        """L(f) + beta/2 sum_j (||u_j||^2 + w_j^2), plus the cone penalty of gated networks that have one."""
+        return self.objective_of(
+            Question.of(self.architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
+        )
+
+    def objective_of(self, question: Question) -> float:
+        """The objective on a checked question."""
+        decay, contradiction = self.penalty(question.rows)
+        value = question.loss.value(self.outputs(question.rows)) + question.beta * decay
+        return value + (self.architecture.cone * contradiction if contradiction else 0.0)
+
+    def balanced(self) -> Network:
+        """The same function with ||E u_j|| = |w_j|, which minimises the penalty."""
+        if not self.width:
+            return self
+        gauge = self.architecture.gauge(self.first.shape[1])
+        return self._of_blocks(self.first * np.abs(self.second)[:, None], gauge.factor)
+
+    def _of_blocks(self, blocks: Array, factor: Any) -> Network:
+        first, second = factor(blocks)
+        keep = np.any(blocks != 0.0, axis=1)
+        gates = None if self.gates is None else self.gates[keep]
+        signs = np.where(self.second < 0.0, -1.0, 1.0)
+        return Network(self.architecture, first[keep], (signs * second)[keep], gates=gates, offset=self.offset)
+
+    def prune(self, X: Any) -> Network:
+        """At most n neurons, the same outputs on X, and no larger penalty (Caratheodory; P2, width).
+
+        As long as the features of the neurons are linearly dependent on X, their coefficients can be
+        moved along a null vector, in the direction that does not raise sum_j gauge, until one vanishes.
+        """
+        return self.pruned(self.architecture.rows(X))
+
+    def pruned(self, rows: Rows) -> Network:
+        """``prune`` for given pre-activation rows."""
+        if self.architecture.cone not in (0.0, np.inf):
+            return self.balanced()
+        network = self.balanced()
+        if not network.width:
+            return network
+        gauge = self.architecture.gauge(network.first.shape[1])
+        cost = gauge.value(network.first) * np.abs(network.second)
+        effects = network.features(rows) * network.second
+        size = np.linalg.norm(effects, axis=0)
+        # Unit effects, coefficient = size; a neuron without any effect on X is only a cost.
+        scale = np.ones(network.width)
+        alive = np.flatnonzero(size > 0.0)
+        scale[size == 0.0] = 0.0
+        while alive.size:
+            matrix = effects[:, alive]
+            _, singular, right = np.linalg.svd(matrix / size[alive], full_matrices=True)
+            rank = int(np.sum(singular > 1e-12 * max(singular[0], 1e-300)))
+            if rank == alive.size:
+                break
+            null = right[-1] / size[alive]
+            if float(null @ cost[alive]) > 0.0:
+                null = -null
+            if not np.any(null < 0.0):
+                break
+            ratio = np.where(null < 0.0, -scale[alive] / np.where(null < 0.0, null, -1.0), np.inf)
+            scale[alive] = scale[alive] + ratio.min() * null
+            scale[alive[int(ratio.argmin())]] = 0.0
+            alive = alive[scale[alive] > 0.0]
+        blocks = network.first * (np.abs(network.second) * scale)[:, None]
+        return network._of_blocks(blocks, gauge.factor)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a safetensors file; it appears whole or not at all.
+
+        Raises
+        ------
+        DataFileError
+            If the file cannot be written.
+        """
+        from safetensors.numpy import save
+
+        tensors = {"first": np.ascontiguousarray(self.first), "second": np.ascontiguousarray(self.second)}
+        if self.gates is not None:
+            tensors["gates"] = np.ascontiguousarray(self.gates)
+        tensors["offset"] = np.array([self.offset])
+        metadata = {"format": FORMAT, "architecture": json.dumps(self.architecture.config())}
+        write_atomically(Path(path), save(tensors, metadata))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Network:
+        """Read a file written by ``save``; nothing in it is executed.
+
+        Raises
+        ------
+        DataFileError
+            If it cannot be read or is not such a file.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        remedy = "pass a file written by Network.save"
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, TypeError) as error:
+            raise DataFileError(f"network file {path}", str(error), "a readable safetensors file", remedy) from error
+        if metadata.get("format") != FORMAT:
+            raise DataFileError(f"network file {path}", f"format {metadata.get('format')!r}", FORMAT, remedy)
+        try:
+            architecture = from_config(json.loads(metadata["architecture"]))
+            offset = float(tensors["offset"][0])
+            return cls(architecture, tensors["first"], tensors["second"], gates=tensors.get("gates"), offset=offset)
+        except (KeyError, IndexError, ValueError) as error:
+            raise DataFileError(f"network file {path}", str(error), "complete contents", remedy) from error
+
+
+def _weights(name: str, value: Any, axes: int) -> Array:
+    """Finite weights; zero neurons are allowed."""
+    array = np.asarray(value)
+    if array.size == 0 and array.ndim == axes:
+        return np.zeros(array.shape)
+    array = finite_array(name, value, "pass weights as arrays of numbers")
+    if array.ndim != axes:
+        shape = "(m, p)" if axes == 2 else "(m,)"
+        raise InputError(name, f"shape {array.shape}", f"shape {shape}", "pass one row per neuron")
+    return array

@@ -1,0 +1,73 @@
+"""A training question: data, architecture, loss and beta, checked once and kept raw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.architectures import TwoLayer
+from zerogap.arrangements import Cells
+from zerogap.errors import InputError
+from zerogap.losses import Loss, make_loss
+from zerogap.program import Program
+from zerogap.rows import Rows
+from zerogap.validation import positive, sample_weights, targets
+from zerogap.walls import Walls, find_walls
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """min over networks of L(f) + beta/2 sum_j (||u_j||^2 + w_j^2), for one architecture on one data set.
+
+    Samples of weight zero have been dropped: they neither add loss nor cut cells, as if they were absent.
+    """
+
+    architecture: TwoLayer
+    rows: Rows
+    loss: Loss
+    beta: float
+
+    @classmethod
+    def of(
+        cls, architecture: TwoLayer, X: Any, y: Any, *, loss: str, beta: float, sample_weight: Any = None
+    ) -> Question:
+        """Check the arguments.
+
+        Raises
+        ------
+        InputError
+            For any of them.
+        """
+        if not isinstance(architecture, TwoLayer):
+            raise InputError("architecture", repr(architecture), "an instance such as zg.MLP()", "construct one first")
+        beta = positive("beta", beta)
+        rows = architecture.rows(X)
+        target = targets(y, rows.samples)
+        weights = sample_weights(sample_weight, rows.samples)
+        present = weights > 0.0
+        if not present.all():
+            rows, target, weights = rows.keep(present), target[present], weights[present]
+        return cls(architecture, rows, make_loss(loss, target, weights), beta)
+
+    @cached_property
+    def walls(self) -> Walls:
+        return find_walls(self.rows.flat)
+
+    def program(self, cells: Cells) -> Program:
+        """The convex program of a list of cells."""
+        architecture = self.architecture
+        gauge = architecture.gauge(self.rows.dimension)
+        return Program(
+            self.rows, self.walls, cells, gauge, self.loss, self.beta, architecture.cone, architecture.offset
+        )
+
+    @property
+    def constant(self) -> float:
+        """The output of the best network without neurons."""
+        return self.loss.best_constant() if self.architecture.offset else 0.0

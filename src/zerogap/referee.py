@@ -1,0 +1,231 @@
+"""The referee: turns any network and any residual into an objective and a lower bound that hold.
+
+Weak duality (docs/theory.md, "Certificate"): for every r in the dual domain,
+
+    optimum >= -L*(-s r),    s = min(1, beta / G),    G >= max_i,+- max { +-r . T_i u : u in cone i, gauge(u) <= 1 },
+
+and for every lam >= 0 (at most rho for penalised cones) the inner maximum is at most
+||E (+-T_i' r + K_i' lam)||. The referee looks at the raw rows only and trusts no solver: proposals for r
+and lam may come from anywhere, and a bad proposal gives a weak bound, never a wrong one. Rounding is
+bounded a priori and inflated outward (``zerogap.rounding``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import lsq_linear
+
+from zerogap.annihilation import annihilated
+from zerogap.certificate import Certificate, Scope
+from zerogap.network import Network
+from zerogap.pricing import Pricer
+from zerogap.program import Program
+from zerogap.question import Question
+from zerogap.rounding import SUBNORMAL, enlarged, gamma
+
+Array = NDArray[np.float64]
+
+CHUNK = 4_000_000
+"""Largest number of coefficients held at a time."""
+
+
+@dataclass(eq=False)
+class Ratchet:
+    """The only writer of a lower bound: it starts trivial, only rises, and never passes an objective."""
+
+    bound: float = 0.0
+    objective: float = np.inf
+    proof: str | None = None
+    withheld: str | None = "no dual point has been offered"
+
+    def lower(self, objective: float) -> None:
+        """Record the objective of a network in scope."""
+        self.objective = min(self.objective, objective)
+        self._check()
+
+    def lift(self, bound: float, proof: str) -> None:
+        """Record a proved bound."""
+        if self.proof is None and self.withheld is not None and self.withheld.startswith("contradiction"):
+            return
+        if np.isnan(bound):
+            self.withhold("a bound was not a number")
+        elif bound >= self.bound:
+            self.bound, self.proof, self.withheld = bound, proof, None
+            self._check()
+
+    def withhold(self, reason: str) -> None:
+        """Fall back to the trivial bound if nothing has been proved yet."""
+        if self.proof is None:
+            self.withheld = reason
+
+    def _check(self) -> None:
+        if not self.bound <= self.objective:
+            reason = (
+                f"contradiction: bound {self.bound!r} above objective {self.objective!r}; "
+                "please report this with the data"
+            )
+            self.bound, self.proof, self.withheld = 0.0, None, reason
+
+
+class Referee:
+    """Judge of one question over one list of cells.
+
+    Parameters
+    ----------
+    question : Question
+        Raw data; nothing scaled.
+    program : Program
+        For its cells. With ``cells.complete`` the scope of ReLU networks is global.
+    """
+
+    def __init__(self, question: Question, program: Program) -> None:
+        self._question, self._program = question, program
+        self._rows, self._loss = question.rows, question.loss
+        self._pricer = Pricer(program)
+        self.ratchet = Ratchet()
+
+    @property
+    def scope(self) -> Scope:
+        if self._question.architecture.gated:
+            return "gated"
+        return "global" if self._program.cells.complete else "sampled"
+
+    # -- objectives --------------------------------------------------------------------------------
+
+    def objective(self, network: Network) -> float:
+        """An upper bound of the exact objective of the float64 weights, tight to rounding."""
+        rows = self._rows
+        outputs = network.outputs(rows)
+        terms = rows.dimension + rows.matrix.shape[1] + network.width + 6
+        magnitude = np.full(rows.samples, abs(network.offset))
+        contradiction = 0.0
+        step = max(1, CHUNK // max(1, network.width * rows.matrix.shape[1]))
+        for start in range(0, rows.samples, step) if network.width else ():
+            block = np.abs(rows.matrix[start : start + step]) @ np.abs(network.first).T
+            magnitude[start : start + step] += block.sum(axis=1) @ np.abs(network.second) * rows.scale
+            contradiction += float(block.sum(axis=(0, 1)) @ np.abs(network.second))
+        value = self._loss.upper(outputs, gamma(terms) * magnitude + SUBNORMAL)
+        decay, violated = network.penalty(rows)
+        value += self._question.beta * enlarged(decay, network.width * rows.dimension + 8)
+        rho = self._question.architecture.cone
+        if 0.0 < rho < np.inf:
+            value += rho * (violated + gamma(rows.matrix.size + terms) * contradiction + SUBNORMAL)
+        return enlarged(value, 4)
+
+    def hear_network(self, network: Network) -> float:
+        """Judge a network of the scope; its residuals become dual proposals. Returns its objective."""
+        objective = self.objective(network)
+        self.ratchet.lower(objective)
+        for residual in self._residuals(network):
+            self.hear_residual(residual, refine=True)
+        return objective
+
+    def _residuals(self, network: Network) -> Iterator[Array]:
+        """Residuals that the network itself proposes: -grad L, and for the hinge loss fits on its kinks."""
+        outputs = network.outputs(self._rows)
+        yield -self._loss.gradient(outputs)
+        if self._loss.smooth:
+            return
+        # Stationarity asks r . phi(u) = beta sign(w) for unit neurons; samples at the margin are free.
+        balanced = network.balanced()
+        if not balanced.width:
+            return
+        sizes = self._program.gauge.value(balanced.first)
+        features = balanced.features(self._rows) / np.where(sizes > 0.0, sizes, 1.0)
+        wanted = np.where(sizes > 0.0, self._question.beta, 0.0) * np.sign(balanced.second)
+        if self._program.offset:
+            features = np.column_stack([features, np.ones(features.shape[0])])
+            wanted = np.append(wanted, 0.0)
+        # Neurons that hardly contribute say little about r.
+        mass = self._program.gauge.value(balanced.first) * np.abs(balanced.second)
+        mass = np.append(mass, mass.max(initial=1.0))[: wanted.size] / max(mass.max(initial=0.0), 1e-300)
+        features, wanted = features * mass, wanted * mass
+        signed = self._loss.targets * self._loss.weights
+        margin = 1.0 - self._loss.targets * outputs
+        for tolerance in (1e-3, 1e-5, 1e-7):
+            free = np.abs(margin) <= tolerance
+            share = np.where(margin > 0.0, 1.0, 0.0)
+            if free.any():
+                fixed = features[~free].T @ (signed * share)[~free]
+                matrix = features[free].T * signed[free]
+                fit = lsq_linear(matrix, wanted - fixed, bounds=(0.0, 1.0), tol=1e-14)
+                share[free] = np.clip(fit.x, 0.0, 1.0)
+            yield signed * share
+
+    # -- bounds ------------------------------------------------------------------------------------
+
+    def hear_residual(self, residual: Array, multipliers: Array | None = None, *, refine: bool = False) -> None:
+        """Judge a dual proposal.
+
+        Parameters
+        ----------
+        residual : (n,) float64
+        multipliers : (families, P, H) float64, optional
+            Proposed cone multipliers per unit wall normal; negative entries are ignored.
+        refine : bool
+            Compute the best multipliers (one non-negative least squares problem for every cell and sign
+            that the proposed ones do not bring down to beta).
+        """
+        if not np.all(np.isfinite(residual)):
+            self.ratchet.withhold("the residual was not finite")
+            return
+        prepared = self._feasible(np.clip(residual, *self._loss.box()))
+        if prepared is None:
+            self.ratchet.withhold("the unpenalised bias could not be balanced exactly")
+            return
+        r, radius = prepared
+        beta = self._question.beta
+        try:
+            price = self._pricer.upper(r, radius, multipliers, refine=refine)
+        except (ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
+            self.ratchet.withhold(f"pricing failed: {error}")
+            return
+        if not np.isfinite(price):
+            self.ratchet.withhold("a price was not finite")
+            return
+        largest = beta / price * (1.0 - 1e-15) if price > 0.0 else np.inf
+        scale = self._loss.best_scale(r, largest)
+        if not np.isfinite(scale):
+            scale = 1.0
+        scaled = scale * r
+        # Rounding of s r is covered by the extra operations of the pricer; a box is kept since s <= 1 then.
+        bound = self._loss.dual_lower(scaled, enlarged(radius * scale, 4))
+        self.ratchet.lift(bound, "enumeration") if bound >= 0.0 else self.ratchet.withhold("the dual value was negative")
+
+    def _feasible(self, residual: Array) -> tuple[Array, float] | None:
+        """r and the radius around it in which an exactly feasible point lies (0 without a free bias)."""
+        if self._program.gauge.penalised.all():
+            return residual, 0.0
+        if self._program.offset:
+            constraints = np.ones((1, residual.size))
+        else:
+            constraints = self._pricer.active_counts()
+            if constraints.shape[0] == 0:
+                return residual, 0.0
+        return annihilated(residual, constraints, *self._loss.box())
+
+    # -- verdict -----------------------------------------------------------------------------------
+
+    def verdict(self, network: Network, objective: float) -> Certificate:
+        """The certificate of a network that has been heard."""
+        ratchet, question = self.ratchet, self._question
+        constant = np.full(self._rows.samples, question.constant)
+        return Certificate(
+            objective=objective,
+            lower_bound=ratchet.bound,
+            scope=self.scope,
+            proof=ratchet.proof,
+            architecture=question.architecture.config(),
+            loss=self._loss.name,
+            beta=question.beta,
+            samples=self._rows.samples,
+            cells=self._program.cells.count,
+            width=network.width,
+            zero_loss=self._loss.value(constant),
+            withheld=ratchet.withheld,
+        )
+

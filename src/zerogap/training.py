@@ -1,0 +1,351 @@
+"""train, certify and critical_beta: from data to a network with its certificate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.architectures import Neurons, TwoLayer
+from zerogap.arrangements import Cells, cells_of_gates, count_bound, enumerate_cells, sample_cells
+from zerogap.certificate import Certificate
+from zerogap.errors import InputError, Status, ToleranceError
+from zerogap.history import Iteration
+from zerogap.network import Network
+from zerogap.program import Program
+from zerogap.question import Question
+from zerogap.referee import Referee
+from zerogap.solvers import Iterate, make_solver
+from zerogap.validation import finite_array, generator, positive
+
+Array = NDArray[np.float64]
+Callback = Callable[[Iteration], object]
+
+SMALL = 5_000
+"""``certify`` enumerates by itself when there can be no more cells than this."""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What ``train`` returns.
+
+    Parameters
+    ----------
+    network : Network
+    certificate : Certificate
+    history : tuple of Iteration
+    status : Status
+        Its value is the message.
+    """
+
+    network: Network
+    certificate: Certificate
+    history: tuple[Iteration, ...]
+    status: Status
+
+    def raise_for_status(self) -> None:
+        """Raise ToleranceError unless the gap asked for was met."""
+        if not self.status.success:
+            raise ToleranceError(f"gap {self.certificate.gap:.3g}: {self.status.value}")
+
+
+def train(
+    architecture: TwoLayer,
+    X: Any,
+    y: Any,
+    *,
+    loss: str = "squared",
+    beta: float = 1.0,
+    arrangements: int | str | Any = 200,
+    tol: float = 1e-6,
+    max_time: float | None = None,
+    sample_weight: Any = None,
+    random_state: int | np.random.Generator | None = 0,
+    callback: Callback | None = None,
+    solver: str = "interior_point",
+) -> Result:
+    """Train a network to global optimality over a set of cells, with a certificate.
+
+    The objective is the sum of the losses (squared loss with 1/2) plus beta/2 times the sum of all
+    squared weights.
+
+    Parameters
+    ----------
+    architecture : MLP or CNN
+    X : array
+        Inputs in the shape that the architecture takes, any real dtype.
+    y : (n,) array
+        Targets; -1 and +1 for the margin losses.
+    loss : "squared", "logistic" or "hinge"
+    beta : float
+        Weight decay, > 0.
+    arrangements : int, "enumerate" or (P, p) array
+        That many sampled cells (scope ``sampled``, or ``gated``); all cells (scope ``global``, tiny
+        problems); or the cells of given gate vectors.
+    tol : float
+        Relative duality gap asked for.
+    max_time : float, optional
+        Seconds for the solver; then the best network so far is returned, as after Ctrl-C.
+    sample_weight : (n,) array, optional
+        Non-negative; a weight of 2 equals a duplicated sample, 0 an absent one.
+    random_state : int, Generator or None
+        For sampling cells.
+    callback : callable, optional
+        Called with every ``Iteration``; a true return value stops the run.
+    solver : "interior_point" or "clarabel"
+        The structured solver, or the conic reference.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used; the message says what, got, expected and remedy.
+
+    Notes
+    -----
+    Pilanci and Ergen (ICML 2020), Theorem 1; Ergen and Pilanci (ICLR 2021) for convolutions; derived in
+    docs/theory.md.
+    """
+    started = time.monotonic()
+    question = Question.of(architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
+    tol = positive("tol", tol)
+    limit = np.inf if max_time is None else positive("max_time", max_time, infinite=True)
+    if callback is not None and not callable(callback):
+        raise InputError("callback", repr(callback), "a callable or None", "pass a function of one Iteration")
+    cells = choose_cells(question, arrangements, generator(random_state))
+    program = question.program(cells)
+    referee = Referee(question, program)
+    zero = Network.of(architecture, Neurons(*_no_weights(question), offset=question.constant))
+    history: list[Iteration] = []
+    best: Iterate | None = None
+    status = Status.STALLED
+    if np.all(program.null_residual() == 0.0):
+        iterates: Iterable[Iterate] = ()
+        status = Status.OPTIMAL
+    else:
+        iterates = make_solver(solver, program, tol=0.1 * tol, max_time=limit)
+    try:
+        for iterate in iterates:
+            best = iterate if best is None or iterate.primal <= best.primal else best
+            referee.hear_residual(iterate.residual, iterate.multipliers)
+            record = _record(time.monotonic() - started, program, best, referee)
+            history.append(record)
+            if record.gap <= 0.5 * tol:
+                status = Status.OPTIMAL
+                break
+            if callback is not None and callback(record):
+                status = Status.STOPPED
+                break
+            if record.time >= limit:
+                status = Status.TIME_LIMIT
+                break
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+    network, objective = _finish(question, program, referee, best, zero, tol)
+    try:
+        referee.hear_network(network)
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+    certificate = referee.verdict(network, objective)
+    if status in (Status.STALLED, Status.OPTIMAL):
+        status = Status.OPTIMAL if certificate.proved and certificate.gap <= tol else Status.STALLED
+    return Result(network, certificate, tuple(history), status)
+
+
+def certify(
+    network: Network,
+    X: Any,
+    y: Any,
+    *,
+    loss: str = "squared",
+    beta: float = 1.0,
+    arrangements: int | str | Any | None = None,
+    prove: bool | float = True,
+    sample_weight: Any = None,
+    random_state: int | np.random.Generator | None = 0,
+) -> Certificate:
+    """How far a network, trained by anyone, is from the optimum of its scope.
+
+    Parameters
+    ----------
+    network : Network
+        Ours, or built from raw arrays with ``zg.Network(architecture, first, second)``.
+    X, y, loss, beta, sample_weight
+        As in ``train``; beta is the weight decay that the network was trained with, in the convention
+        of ``train``.
+    arrangements : optional
+        As in ``train``. By default all cells if there are at most 5000 of them (scope ``global``), else
+        none besides the network's own. The cells (or gates) of the network's own neurons are always
+        added, so that the network belongs to the scope it is judged in.
+    prove : bool or float
+        True solves the convex program of the scope for its best bound, a number does so for at most that
+        many seconds, False uses the residual of the network alone. Only the gap depends on it, never the
+        truth of the claim.
+    random_state : int, Generator or None
+        For sampling cells.
+
+    Returns
+    -------
+    Certificate
+        Its objective is the network's; its bound is the better one of those that the network's own
+        residual and (with `prove`) the solved program give.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used.
+    """
+    if not isinstance(network, Network):
+        raise InputError("network", type(network).__name__, "a zg.Network", "build one with zg.Network(...)")
+    seconds = _effort(prove)
+    question = Question.of(network.architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
+    if network.width and network.first.shape[1] != question.rows.dimension:
+        raise InputError(
+            "X",
+            f"rows with {question.rows.dimension} entries",
+            f"{network.first.shape[1]}, as in the first layer of the network",
+            "use data of the shape that the network was trained on",
+        )
+    walls = question.walls
+    if arrangements is None:
+        few = count_bound(walls.count, min(walls.count, walls.dimension)) <= SMALL
+        arrangements = "enumerate" if few and not network.architecture.gated else None
+    cells = _no_cells(question) if arrangements is None else choose_cells(question, arrangements, generator(random_state))
+    if not cells.complete and network.width:
+        own = network.gates if network.gates is not None else network.first
+        cells = cells.union(Cells(walls.signs(own), own))
+        cells = cells.take(_first_cells(cells))
+    elif not cells.count:
+        cells = choose_cells(question, 1, generator(random_state))
+    program = question.program(cells)
+    referee = Referee(question, program)
+    objective = referee.hear_network(network)
+    if seconds > 0.0 and referee.verdict(network, objective).gap > 1e-9:
+        _solve_dual(program, referee, seconds)
+    return referee.verdict(network, objective)
+
+
+def _solve_dual(program: Program, referee: Referee, seconds: float) -> None:
+    """Let the solver propose residuals until its own gap is closed or the time is up."""
+    started = time.monotonic()
+    last: Iterate | None = None
+    try:
+        for last in make_solver("interior_point", program, tol=1e-10, max_time=seconds):
+            if last.gap <= 1e-10 or time.monotonic() - started >= seconds:
+                break
+    except KeyboardInterrupt:
+        pass
+    if last is not None:
+        referee.hear_residual(last.residual, last.multipliers, refine=True)
+
+
+def critical_beta(
+    architecture: TwoLayer,
+    X: Any,
+    y: Any,
+    *,
+    loss: str = "squared",
+    arrangements: int | str | Any = "enumerate",
+    sample_weight: Any = None,
+    random_state: int | np.random.Generator | None = 0,
+) -> float:
+    """The beta from which on the network without neurons is optimal over the chosen cells.
+
+    Exact up to rounding for smooth losses, or without an output offset; an upper bound for the hinge
+    loss with ``bias="free"``. Parameters are those of ``train``.
+    """
+    question = Question.of(architecture, X, y, loss=loss, beta=1.0, sample_weight=sample_weight)
+    cells = choose_cells(question, arrangements, generator(random_state))
+    return question.program(cells).critical_beta()
+
+
+def choose_cells(question: Question, arrangements: Any, rng: np.random.Generator) -> Cells:
+    """The cells that the argument `arrangements` of ``train`` stands for."""
+    walls, gated = question.walls, question.architecture.gated
+    if isinstance(arrangements, str):
+        if arrangements != "enumerate":
+            raise InputError(
+                "arrangements", repr(arrangements), "'enumerate', a positive integer or an array", "choose one of these"
+            )
+        return enumerate_cells(walls, question.rows.flat)
+    if isinstance(arrangements, (int, np.integer)) and not isinstance(arrangements, bool):
+        if arrangements < 1:
+            raise InputError("arrangements", repr(arrangements), "a positive number of cells", "pass for example 200")
+        return sample_cells(walls, int(arrangements), rng, centred=not gated)
+    if isinstance(arrangements, (bool, float)) or arrangements is None:
+        raise InputError(
+            "arrangements", repr(arrangements), "'enumerate', a positive integer or an array", "choose one of these"
+        )
+    gates = finite_array("arrangements", arrangements, "pass gate vectors as an array (P, p)")
+    if gates.ndim != 2:
+        raise InputError("arrangements", f"shape {gates.shape}", "gate vectors (P, p)", "pass one gate per row")
+    return cells_of_gates(walls, gates, centred=not gated)
+
+
+def _effort(prove: bool | float) -> float:
+    """Seconds that `prove` allows."""
+    if isinstance(prove, (bool, np.bool_)):
+        return np.inf if prove else 0.0
+    return positive("prove", prove, infinite=True, zero=True)
+
+
+def _first_cells(cells: Cells) -> NDArray[np.intp]:
+    seen: dict[bytes, int] = {}
+    for index, key in enumerate(cells.keys()):
+        seen.setdefault(key, index)
+    return np.fromiter(seen.values(), dtype=np.intp)
+
+
+def _no_cells(question: Question) -> Cells:
+    return Cells(np.empty((0, question.walls.count), dtype=bool), np.empty((0, question.rows.dimension)))
+
+
+def _no_weights(question: Question) -> tuple[Array, Array, Array | None]:
+    empty = np.zeros((0, question.rows.dimension))
+    return empty, np.zeros(0), empty if question.architecture.gated else None
+
+
+def _record(seconds: float, program: Program, best: Iterate, referee: Referee) -> Iteration:
+    sizes = program.gauge.value(best.blocks)
+    width = int(np.sum(sizes > 1e-6 * sizes.max(initial=0.0)))
+    return Iteration(seconds, best.passes, 0, best.primal, referee.ratchet.bound, width)
+
+
+def _finish(
+    question: Question, program: Program, referee: Referee, best: Iterate | None, zero: Network, tol: float
+) -> tuple[Network, float]:
+    """The thinnest network near the best iterate whose objective is no worse by more than a tenth of the gap.
+
+    Candidates: no neurons at all; the iterate without its smallest blocks; the same pruned to at most
+    n + 1 neurons.
+    """
+    candidates = [zero]
+    if best is not None:
+        thinned = list(_thinned(question, program, best))
+        candidates += thinned + [network.pruned(question.rows) for network in thinned]
+    judged = [(referee.objective(network), network.width, k) for k, network in enumerate(candidates)]
+    allowed = min(judged)[0] * (1.0 + 0.1 * tol)
+    objective, _, chosen = min((j for j in judged if j[0] <= allowed), key=lambda j: (j[1], j[0]))
+    return candidates[chosen], objective
+
+
+def _thinned(question: Question, program: Program, best: Iterate) -> Iterator[Network]:
+    """Networks of the blocks above falling thresholds of size."""
+    sizes = program.gauge.value(best.blocks)
+    loose = np.linalg.norm(best.blocks, axis=2)
+    top = max(float(sizes.max(initial=0.0)), 1e-300)
+    widths: set[int] = set()
+    for threshold in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 0.0):
+        keep = (sizes > threshold * top) | ((sizes <= 1e-12 * loose) & (loose > threshold * top))
+        if int(keep.sum()) in widths:
+            continue
+        widths.add(int(keep.sum()))
+        blocks = np.where(keep[..., None], best.blocks, 0.0)
+        yield Network.of(question.architecture, question.architecture.neurons(program, blocks, best.offset))

@@ -1,0 +1,108 @@
+"""Checks of what users pass in: every failure says what, got, expected and remedy."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.errors import InputError
+
+Array = NDArray[np.float64]
+
+LARGEST = 1e100
+"""Larger magnitudes could overflow when they are squared and summed."""
+
+
+def finite_array(name: str, value: Any, remedy: str = "pass an array of numbers") -> Array:
+    """A float64 copy of a real, finite, non-empty array.
+
+    Raises
+    ------
+    InputError
+        Strings, objects, complex numbers, NaN, infinities, magnitudes above 1e100, or no entries.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputError(name, "a ragged sequence", "an array of real numbers", remedy) from error
+    if array.dtype.kind == "O":
+        # Data frames with mixed but numeric columns arrive as objects.
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(name, "dtype object", "real numbers", remedy) from error
+    if array.dtype.kind not in "biuf":
+        raise InputError(name, f"dtype {array.dtype}", "real numbers", remedy)
+    if array.size == 0:
+        raise InputError(name, f"an empty array of shape {array.shape}", "at least one sample and one feature", remedy)
+    array = np.array(array, dtype=np.float64)
+    bad = ~np.isfinite(array)
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise InputError(
+            name, f"{array[where]} at index {where}", "finite numbers", "drop or impute these entries first"
+        )
+    peak = float(np.abs(array).max())
+    if peak > LARGEST:
+        raise InputError(name, f"an entry of magnitude {peak:.3g}", f"at most {LARGEST:g}", "rescale the data")
+    return array
+
+
+def targets(y: Any, samples: int) -> Array:
+    """The targets (n,), checked against the number of samples; a column (n, 1) is flattened."""
+    array = finite_array("y", y, "encode labels as numbers, for example -1 and +1")
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise InputError("y", f"shape {array.shape}", "one target per sample, shape (n,)", "train one output at a time")
+    if array.shape[0] != samples:
+        raise InputError(
+            "y", f"{array.shape[0]} targets", f"{samples}, one for each sample of X", "check that X and y belong together"
+        )
+    return array
+
+
+def sample_weights(weights: Any, samples: int) -> Array:
+    """Non-negative weights (n,), not all zero; None means ones."""
+    if weights is None:
+        return np.ones(samples)
+    array = finite_array("sample_weight", weights)
+    if array.shape != (samples,):
+        raise InputError("sample_weight", f"shape {array.shape}", f"shape ({samples},)", "pass one weight per sample")
+    if np.any(array < 0.0) or not np.any(array > 0.0):
+        raise InputError(
+            "sample_weight", f"values from {array.min():g} to {array.max():g}", "non-negative, not all zero", "mend the weights"
+        )
+    return array
+
+
+def positive(name: str, value: Any, *, infinite: bool = False, zero: bool = False) -> float:
+    """A real number above zero (or at least zero)."""
+    bound = ">= 0" if zero else "> 0"
+    expected = f"a {'' if infinite else 'finite '}number {bound}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise InputError(name, repr(value), expected, f"pass for example {name}=1.0")
+    number = float(value)
+    if not (number >= 0.0 if zero else number > 0.0) or (number == np.inf and not infinite):
+        raise InputError(name, repr(value), expected, f"pass for example {name}=1.0")
+    return number
+
+
+def generator(random_state: Any) -> np.random.Generator:
+    """A NumPy generator from a seed, a generator, or None (entropy from the system)."""
+    if random_state is not None and not isinstance(random_state, (int, np.integer, np.random.Generator)):
+        raise InputError("random_state", repr(random_state), "an integer, a numpy Generator or None", "pass a seed")
+    if isinstance(random_state, (int, np.integer)) and random_state < 0:
+        raise InputError("random_state", repr(random_state), "a seed >= 0", "pass a non-negative integer")
+    return np.random.default_rng(random_state)
+
+
+def one_of(name: str, value: Any, options: tuple[Any, ...]) -> Any:
+    """One of a few values, compared with their types so that 1 is not True."""
+    for option in options:
+        if type(value) is type(option) and value == option:
+            return option
+    raise InputError(name, repr(value), f"one of {list(options)}", "choose one of these")
