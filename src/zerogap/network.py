@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from zerogap.architectures import Neurons, TwoLayer, from_config
 from zerogap.errors import DataFileError, InputError
 from zerogap.files import write_atomically
+from zerogap.pruning import reduced_weights
 from zerogap.question import Question
 from zerogap.rows import Rows
 from zerogap.validation import finite_array
@@ -166,11 +167,7 @@ class Network:
         return Network(self.architecture, first[keep], (signs * second)[keep], gates=gates, offset=self.offset)
 
     def prune(self, X: Any) -> Network:
-        """At most n neurons, the same outputs on X, and no larger penalty (Caratheodory; P2, width).
-
-        As long as the features of the neurons are linearly dependent on X, their coefficients can be
-        moved along a null vector, in the direction that does not raise sum_j gauge, until one vanishes.
-        """
+        """At most n neurons, the same outputs on X, and no larger penalty (Caratheodory; P2, width)."""
         return self.pruned(self.architecture.rows(X))
 
     def pruned(self, rows: Rows) -> Network:
@@ -183,26 +180,7 @@ class Network:
         gauge = self.architecture.gauge(network.first.shape[1])
         cost = gauge.value(network.first) * np.abs(network.second)
         effects = network.features(rows) * network.second
-        size = np.linalg.norm(effects, axis=0)
-        # Unit effects, coefficient = size; a neuron without any effect on X is only a cost.
-        scale = np.ones(network.width)
-        alive = np.flatnonzero(size > 0.0)
-        scale[size == 0.0] = 0.0
-        while alive.size:
-            matrix = effects[:, alive]
-            _, singular, right = np.linalg.svd(matrix / size[alive], full_matrices=True)
-            rank = int(np.sum(singular > 1e-12 * max(singular[0], 1e-300)))
-            if rank == alive.size:
-                break
-            null = right[-1] / size[alive]
-            if float(null @ cost[alive]) > 0.0:
-                null = -null
-            if not np.any(null < 0.0):
-                break
-            ratio = np.where(null < 0.0, -scale[alive] / np.where(null < 0.0, null, -1.0), np.inf)
-            scale[alive] = scale[alive] + ratio.min() * null
-            scale[alive[int(ratio.argmin())]] = 0.0
-            alive = alive[scale[alive] > 0.0]
+        scale = reduced_weights(effects, cost)
         blocks = network.first * (np.abs(network.second) * scale)[:, None]
         return network._of_blocks(blocks, gauge.factor)
 

@@ -1,0 +1,93 @@
+"""NumPy files: `.npz` with X and y, and `.npy` with y as the last column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.data.dataset import inputs
+from zerogap.data.raw import RawData, check_lengths, reading
+from zerogap.errors import DataFileError, InputError
+from zerogap.validation import targets
+
+X_NAMES = ("X", "x", "data", "images")
+Y_NAMES = ("y", "Y", "target", "labels")
+
+MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")
+
+
+def read_arrays(path: Path) -> RawData:
+    """Read a NumPy file; pickled objects are never loaded.
+
+    An archive holds the inputs under the first of the names X, x, data, images that it has, and the labels under
+    the first of y, Y, target, labels. Images of dtype uint8, with 3 or 4 axes, are divided by 255. A single array
+    has two axes, and y as its last column.
+
+    Raises
+    ------
+    DataFileError
+        A damaged file, pickled objects, missing names, or arrays that are no data set.
+    """
+    with reading(path, "a NumPy file", "write it again with np.savez or np.save"), path.open("rb") as file:
+        start = file.read(6)
+        if not start.startswith(MAGIC):
+            raise DataFileError(
+                f"cannot read {path}", f"a file that starts with {start!r}", "a NumPy file", "use np.savez"
+            )
+        file.seek(0)
+        content = np.load(file, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return _from_array(path, content)
+        with content:
+            return _from_archive(path, content)
+
+
+def _from_archive(path: Path, archive: Any) -> RawData:
+    X, y = _pick(path, archive, X_NAMES), _pick(path, archive, Y_NAMES)
+    images = X.dtype == np.uint8 and X.ndim >= 3
+    features = inputs("X", X)
+    labels = _labels(y)
+    check_lengths(path, len(features), len(labels))
+    return RawData(path.name, features / 255.0 if images else features, labels)
+
+
+def _from_array(path: Path, array: NDArray[Any]) -> RawData:
+    if array.ndim != 2 or array.shape[1] < 2:
+        raise DataFileError(
+            f"the array in {path}", f"shape {array.shape}", "two axes and two or more columns, the last one y",
+            "write X and y by np.savez(path, X=X, y=y)",
+        )  # fmt: skip
+    table = inputs("the array", array)
+    return RawData(path.name, table[:, :-1], table[:, -1])
+
+
+def _pick(path: Path, archive: Any, names: Sequence[str]) -> NDArray[Any]:
+    for name in names:
+        if name in archive.files:
+            try:
+                return np.asarray(archive[name])
+            except ValueError as error:
+                if "allow_pickle" not in str(error):
+                    raise
+                raise DataFileError(
+                    f"{name} in {path}", "pickled objects", "an array of numbers",
+                    "save it as a plain array, for example np.asarray(value, dtype=float)",
+                ) from error  # fmt: skip
+    raise DataFileError(
+        f"arrays in {path}", f"the names {', '.join(archive.files) or 'of none'}", f"one of {', '.join(names)}",
+        "write it by np.savez(path, X=X, y=y)",
+    )  # fmt: skip
+
+
+def _labels(y: NDArray[Any]) -> NDArray[Any]:
+    """Labels (n,): text as str, truth values as the names False and True, numbers as float64."""
+    if y.dtype.kind not in "USb":
+        return targets(y, len(y) if y.ndim else 1)
+    column = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    if column.ndim != 1 or column.size == 0:
+        raise InputError("y", f"shape {y.shape}", "one label per sample, shape (n,)", "write one label for each sample")
+    return np.char.decode(column, "utf-8") if column.dtype.kind == "S" else column.astype(str)

@@ -1,0 +1,277 @@
+r"""The cell program as one conic program for Clarabel: the reference that other solvers are judged by.
+
+    minimise    loss(e) + beta sum_b t_b + sum_bh cap_h w_bh
+    subject to  e = sum_b A_b v_b + b 1 - target,  ||E v_b|| <= t_b,  K_b v_b + w_b >= 0,  w_b >= 0
+
+with target = y for the squared loss, so that no constant is lost from the objective and relative
+tolerances keep their meaning, and target = 0 otherwise. The losses are 1/2 sum c e^2, and sum c a with
+
+    hinge      y e + a >= 1,  a >= 0
+    logistic   (-y e - a, 1, g) and (-a, 1, h) in the exponential cone,  g + h <= 1.
+
+There is no w with hard cones, and neither w nor K with gated networks (docs/theory.md, "Program").
+Clarabel: Goulart and Chen, "Clarabel: an interior-point solver for conic programs with quadratic
+objectives", 2024.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from zerogap.cones import margins
+from zerogap.program import Program
+from zerogap.solvers.iterate import Iterate
+
+Array = NDArray[np.float64]
+
+TIGHTER = 0.1
+"""Clarabel is asked for this fraction of the gap; the rest is left for the step into the cones."""
+
+ATTEMPTS = ((1.0, True), (3.0, True), (10.0, False))
+"""Factor of the objective, and whether Clarabel equilibrates. With exponential cones each of them fails on
+1 to 10 percent of small random programs, on different ones, and the last of them least often."""
+
+
+class Conic:
+    """One iterate: Clarabel's solution, moved into the cones; see the module docstring.
+
+    Clarabel's status is not consulted: whatever it returns is judged by the gap of the iterate. If that
+    is far too large, Clarabel is called again (`ATTEMPTS`), and the best primal value is kept. There is
+    no iterate if no numbers are finite.
+
+    Parameters
+    ----------
+    program : Program
+    tol : float
+        Relative error of the optimal value to aim at. The gap of the iterate may be larger: the residual
+        is the gradient at the predictions, whose error is of the order of the root of that of the value.
+    max_time : float, optional
+        Seconds for Clarabel, not counting the construction of the conic program; default no limit.
+    """
+
+    def __init__(self, program: Program, tol: float = 1e-8, max_time: float | None = None) -> None:
+        self._program, self._tol = program, tol
+        self._max_time = np.inf if max_time is None else max_time
+
+    def __iter__(self) -> Iterator[Iterate]:
+        form, stop = conic_form(self._program), perf_counter() + self._max_time
+        best: Iterate | None = None
+        iterations = 0
+        for factor, equilibrate in ATTEMPTS[:: -1 if self._program.loss.name == "logistic" else 1]:
+            left = stop - perf_counter()
+            if left <= 0.0:
+                break
+            solution = self._solve(form, factor, equilibrate, left)
+            iterations += solution.iterations
+            found = recover(self._program, np.array(solution.x), np.array(solution.z) / factor, iterations)
+            if found is not None and (best is None or found.primal < best.primal):
+                best = found
+            if best is not None and abs(best.gap) <= np.sqrt(self._tol):
+                break
+        if best is not None:
+            yield best
+
+    def _solve(self, form: tuple[Any, ...], factor: float, equilibrate: bool, max_time: float) -> Any:
+        import clarabel
+
+        settings = clarabel.DefaultSettings()
+        settings.verbose = False
+        settings.tol_gap_rel = settings.tol_gap_abs = settings.tol_feas = TIGHTER * self._tol
+        settings.time_limit = max_time
+        settings.equilibrate_enable = equilibrate
+        if not equilibrate:
+            settings.static_regularization_constant = 1e-10
+        objective, cost, *rest = form
+        return clarabel.DefaultSolver(factor * objective, factor * cost, *rest, settings).solve()
+
+
+def conic_form(program: Program) -> tuple[Any, Array, Any, Array, list[Any]]:
+    """The conic program  min 1/2 x' P x + q' x  subject to  b - A x in a product of cones.
+
+    Parameters
+    ----------
+    program : Program
+
+    Returns
+    -------
+    P, q, A, b, cones
+        The arguments of ``clarabel.DefaultSolver``: P (upper triangle) and A are sparse by columns, and
+        the cones are Clarabel's. ``recover`` translates the solution back.
+    """
+    columns = _columns(program)
+    width = {name: place.stop - place.start for name, place in columns.items()}
+    parts: list[list[Any]] = []
+    right: list[Array] = []
+    cones: list[Any] = []
+    for coefficients, value, kinds in _constraints(program):
+        used = [coefficients.get(name) if width[name] else None for name in columns]
+        empty = [sp.csc_array((value.size, size)) for size in width.values()]
+        parts.append([empty[k] if part is None else part for k, part in enumerate(used)])
+        right.append(value)
+        cones.extend(kinds)
+    matrix = sp.csc_array(sp.block_array(parts, format="csc"))
+    cost, curvature = np.zeros(matrix.shape[1]), np.zeros(matrix.shape[1])
+    cost[columns["heights"]] = program.beta
+    if width["violations"]:
+        cost[columns["violations"]] = np.tile(program.wall_caps, width["heights"])
+    if program.loss.name == "squared":
+        curvature[columns["output"]] = program.loss.weights
+    else:
+        step = width["loss"] // width["output"]
+        cost[columns["loss"]][::step] = program.loss.weights
+    objective = sp.csc_array(sp.diags_array(curvature))
+    objective.eliminate_zeros()
+    return objective, cost, matrix, np.concatenate(right), cones
+
+
+def recover(program: Program, x: Array, z: Array, iterations: int) -> Iterate | None:
+    """The iterate that belongs to a solution of ``conic_form(program)``.
+
+    Parameters
+    ----------
+    program : Program
+    x, z : float64
+        Primal and dual variables.
+    iterations : int
+        Counted as one forward and one adjoint product each.
+
+    Returns
+    -------
+    Iterate or None
+        None if `x` or `z` is not finite.
+    """
+    if not (np.isfinite(x).all() and np.isfinite(z).all()):
+        return None
+    columns, rows, shape = _columns(program), _rows(program), program.shape
+    blocks = x[columns["blocks"]].reshape(shape)
+    if program.cone_penalty == np.inf:
+        blocks = inside(program, blocks)
+    offset = float(x[columns["offset"]].sum())
+    if program.loss.smooth:
+        residual = -program.loss.gradient(program.matmul(blocks, offset))
+    else:
+        residual = program.loss.targets * np.clip(z[rows["loss"]], 0.0, program.loss.weights)
+    gradient, multipliers = program.adjoint(residual), None
+    if program.cone_penalty > 0.0:
+        multipliers = np.clip(z[rows["walls"]].reshape(*shape[:2], -1), 0.0, program.wall_caps)
+        gradient = gradient + (np.where(program.cells.signs, 1.0, -1.0) * multipliers) @ program.walls.normals
+    price = float(program.gauge.value(gradient).max(initial=0.0))
+    largest = program.beta / price if price > 0.0 else np.inf
+    dual = program.loss.dual_value(program.loss.best_scale(residual, largest) * residual)
+    primal = program.primal(blocks, offset)
+    return Iterate(blocks, offset, residual, multipliers, primal, dual, 2.0 * iterations + 2.0)
+
+
+def inside(program: Program, blocks: Array) -> Array:
+    """The blocks, moved into the cones of their cells.
+
+    A block v with a margin that is negative, or not positive beyond rounding, becomes v + tau c with
+    the centre c of its cell and the smallest tau that mends this, or 0 if that is nearer.
+
+    Parameters
+    ----------
+    program : Program
+    blocks : (families, P, p) float64
+
+    Returns
+    -------
+    (families, P, p) float64
+    """
+    normals, signs, centres = program.walls.normals, program.cells.signs, program.cells.centres
+    reach, length = margins(normals, signs, centres), np.linalg.norm(centres, axis=1)
+    moved = np.empty_like(blocks)
+    for family, block in enumerate(blocks):
+        size = np.linalg.norm(block, axis=1)
+        # More than the rounding error of p products: the verdict must not depend on the order of summation.
+        floor = 8.0 * block.shape[1] * np.finfo(np.float64).eps * size
+        tau = np.max((floor[:, None] - margins(normals, signs, block)) / reach, axis=1, initial=0.0)
+        near = tau * length < size
+        moved[family] = np.where(near[:, None], block + tau[:, None] * centres, 0.0)
+    return moved
+
+
+def _slices(sizes: dict[str, int]) -> dict[str, slice]:
+    ends = np.cumsum([0, *sizes.values()]).tolist()
+    return {name: slice(ends[k], ends[k + 1]) for k, name in enumerate(sizes)}
+
+
+def _columns(program: Program) -> dict[str, slice]:
+    """The places of the variables v, t, e, b, w and of those of the loss."""
+    families, cells, p = program.shape
+    n, m = program.rows.samples, families * cells
+    return _slices(
+        {
+            "blocks": m * p,
+            "heights": m,
+            "output": n,
+            "offset": int(program.offset),
+            "violations": m * program.walls.count if 0.0 < program.cone_penalty < np.inf else 0,
+            "loss": {"squared": 0, "hinge": 1, "logistic": 3}[program.loss.name] * n,
+        }
+    )
+
+
+def _rows(program: Program) -> dict[str, slice]:
+    """The places of the constraints whose multipliers are wanted; the order is that of ``_constraints``."""
+    families, cells, _ = program.shape
+    n, m = program.rows.samples, families * cells
+    return _slices(
+        {
+            "output": n,
+            "loss": 0 if program.loss.smooth else n,
+            "walls": m * program.walls.count if program.cone_penalty > 0.0 else 0,
+        }
+    )
+
+
+def _constraints(program: Program) -> Iterator[tuple[dict[str, Any], Array, list[Any]]]:
+    """Coefficients A by variable, right-hand side b and cones of each group of constraints."""
+    import clarabel
+
+    families, cells, p = program.shape
+    n, m, walls = program.rows.samples, families * cells, program.walls.count
+    loss, identity = program.loss, sp.eye_array(n)
+    matrix = np.asarray(program.operator.blocks()).reshape(n, cells * p)
+    signed = sp.csc_array(np.concatenate([-family * matrix for family in program.families], axis=1))
+    target = loss.targets if loss.name == "squared" else np.zeros(n)
+    outputs = {"blocks": signed, "output": identity, "offset": sp.csc_array(-np.ones((n, 1)))}
+    yield outputs, -target, [clarabel.ZeroConeT(n)]
+    if not loss.smooth:
+        margin = {"output": -sp.diags_array(loss.targets), "loss": -identity}
+        yield margin, -np.ones(n), [clarabel.NonnegativeConeT(n)]
+    if walls and program.cone_penalty > 0.0:
+        signed_normals = np.where(program.cells.signs, -1.0, 1.0)[:, :, None] * program.walls.normals
+        data = np.broadcast_to(signed_normals, (families, cells, walls, p))
+        index = np.broadcast_to(np.arange(m * p).reshape(families, cells, 1, p), data.shape)
+        ends = np.arange(0, data.size + 1, p)
+        slacks = sp.csr_array((data.ravel(), index.ravel(), ends), shape=(m * walls, m * p))
+        slacks.eliminate_zeros()
+        excess = -sp.eye_array(m * walls)
+        cone = [clarabel.NonnegativeConeT(m * walls)]
+        yield {"blocks": slacks, "violations": excess}, np.zeros(m * walls), cone
+        if program.cone_penalty < np.inf:
+            yield {"violations": excess}, np.zeros(m * walls), cone
+    kept = np.flatnonzero(program.gauge.penalised)
+    head, tail = np.zeros((1 + kept.size, 1)), np.zeros((1 + kept.size, p))
+    head[0, 0] = tail[1 + np.arange(kept.size), kept] = -1.0
+    each = sp.eye_array(m)
+    gauges = {"heights": sp.kron(each, head), "blocks": sp.kron(each, tail)}
+    yield gauges, np.zeros(m * head.size), [clarabel.SecondOrderConeT(head.size)] * m
+    if loss.name == "hinge":
+        yield {"loss": -identity}, np.zeros(n), [clarabel.NonnegativeConeT(n)]
+    if loss.name == "logistic":
+        # Per sample the rows (-y e - a, 1, g), (-a, 1, h) and the variables a, g, h.
+        sample, output = np.zeros((6, 3)), np.zeros((6, 1))
+        sample[[0, 2, 3, 5], [0, 1, 0, 2]] = [1.0, -1.0, 1.0, -1.0]
+        output[0, 0] = 1.0
+        shares = {"output": sp.kron(sp.diags_array(loss.targets), output), "loss": sp.kron(identity, sample)}
+        right = np.tile([0.0, 1.0, 0.0, 0.0, 1.0, 0.0], n)
+        yield shares, right, [clarabel.ExponentialConeT()] * (2 * n)
+        sums = sp.kron(identity, np.array([[0.0, 1.0, 1.0]]))
+        yield {"loss": sums}, np.ones(n), [clarabel.NonnegativeConeT(n)]
