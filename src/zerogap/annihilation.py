@@ -66,7 +66,9 @@ def _corrected(residual: Array, constraints: Array, low: Array, high: Array, sna
     for _ in range(3):
         moved[movable] -= inverse @ (basis @ moved)
     # fsum rounds once, and so does every product with a small integer.
-    errors = np.array([abs(fsum((row * moved).tolist())) + gamma(2) * fsum(np.abs(row * moved).tolist()) for row in basis])
+    errors = np.array(
+        [abs(fsum((row * moved).tolist())) + gamma(2) * fsum(np.abs(row * moved).tolist()) for row in basis]
+    )
     radius = enlarged(float(np.linalg.norm(inverse)) * float(np.linalg.norm(errors)) / (1.0 - defect), moved.size + 8)
     inside = np.all((moved[movable] - radius >= low[movable]) & (moved[movable] + radius <= high[movable]))
     return (moved, radius) if inside and np.isfinite(radius) else None

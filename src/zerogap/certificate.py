@@ -91,9 +91,7 @@ class Certificate:
     def __str__(self) -> str:
         kind = f"{self.architecture['kind']} network"
         if self.proof is None:
-            return (
-                f"objective {self.objective:.7g}; nothing proved beyond the bound 0 (scope {self.scope}): {self.withheld}"
-            )
+            return f"objective {self.objective:.7g}; nothing proved beyond the bound 0 (scope {self.scope}): {self.withheld}"
         sentence = SENTENCES[self.scope].format(kind=kind, cells=self.cells, bound=f"{self.lower_bound:.7g}")
         return (
             f"objective {self.objective:.7g}, bound {self.lower_bound:.7g}, gap {self.gap:.1e} "

@@ -54,8 +54,7 @@ class MissingExtraError(ZerogapError, ImportError):
     def __init__(self, purpose: str, package: str, extra: str) -> None:
         self.parts = (purpose, package, extra)
         super().__init__(
-            f"{purpose}: got no module {package!r}, expected it to be installed; "
-            f"run: pip install 'zerogap[{extra}]'"
+            f"{purpose}: got no module {package!r}, expected it to be installed; run: pip install 'zerogap[{extra}]'"
         )
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str]]:

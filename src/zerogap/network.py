@@ -62,7 +62,10 @@ class Network:
         first, second = _weights("first", first, 2), _weights("second", second, 1)
         if first.shape[0] != second.shape[0]:
             raise InputError(
-                "second", f"{second.shape[0]} output weights", f"{first.shape[0]}, one per row of first", "check the weights"
+                "second",
+                f"{second.shape[0]} output weights",
+                f"{first.shape[0]}, one per row of first",
+                "check the weights",
             )
         if architecture.gated != (gates is not None):
             raise InputError(
@@ -133,7 +136,9 @@ class Network:
     def penalty(self, rows: Rows) -> tuple[float, float]:
         """(1/2 sum ||E u||^2 + w^2, sum_j |w_j| times the contradiction of gates on these rows)."""
         gauge = self.architecture.gauge(max(self.first.shape[1], 1) if self.width else rows.dimension)
-        decay = 0.5 * float(np.sum(self.first[:, gauge.penalised] ** 2) + self.second @ self.second) if self.width else 0.0
+        decay = (
+            0.5 * float(np.sum(self.first[:, gauge.penalised] ** 2) + self.second @ self.second) if self.width else 0.0
+        )
         if self.gates is None or self.architecture.cone == 0.0:
             return decay, 0.0
         agree = np.where(rows.preactivations(self.gates) >= 0.0, 1.0, -1.0)

@@ -53,12 +53,14 @@ def per_axis(name: str, value: int | Sequence[int], axes: int, minimum: int) -> 
     """One integer per spatial axis out of an integer or a sequence of `axes` integers."""
     entries = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
     valid = len(entries) == axes and all(
-        isinstance(entry, (int, np.integer)) and not isinstance(entry, bool) and entry >= minimum
-        for entry in entries
+        isinstance(entry, (int, np.integer)) and not isinstance(entry, bool) and entry >= minimum for entry in entries
     )
     if not valid:
         raise InputError(
-            name, repr(value), f"an integer >= {minimum}, or {axes} of them", f"pass for example {name}={max(minimum, 1)}"
+            name,
+            repr(value),
+            f"an integer >= {minimum}, or {axes} of them",
+            f"pass for example {name}={max(minimum, 1)}",
         )
     return tuple(int(entry) for entry in entries)
 
@@ -83,7 +85,8 @@ def extract_patches(inputs: Array, geometry: Geometry) -> Array:
     padded = np.pad(inputs, pad)
     # offsets[axis][position, entry] is the coordinate that entry of the filter touches there.
     offsets = [
-        np.arange(counts[a])[:, None] * geometry.stride[a] + np.arange(geometry.kernel[a])[None, :] * geometry.dilation[a]
+        np.arange(counts[a])[:, None] * geometry.stride[a]
+        + np.arange(geometry.kernel[a])[None, :] * geometry.dilation[a]
         for a in range(axes)
     ]
     if axes == 1:

@@ -70,7 +70,9 @@ class Pricer:
                 best = max(best, float(prices.max(initial=0.0)))
         return best
 
-    def _chunk(self, cells: NDArray[np.intp], spread: Array, doubt: float, proposed: Array | None, refine: bool) -> Array:
+    def _chunk(
+        self, cells: NDArray[np.intp], spread: Array, doubt: float, proposed: Array | None, refine: bool
+    ) -> Array:
         active = self._activity[cells]
         coefficients = np.where(active, spread, 0.0)
         lengths, left = self._measure(coefficients, active, doubt)

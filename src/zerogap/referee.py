@@ -194,7 +194,9 @@ class Referee:
         scaled = scale * r
         # Rounding of s r is covered by the extra operations of the pricer; a box is kept since s <= 1 then.
         bound = self._loss.dual_lower(scaled, enlarged(radius * scale, 4))
-        self.ratchet.lift(bound, "enumeration") if bound >= 0.0 else self.ratchet.withhold("the dual value was negative")
+        self.ratchet.lift(bound, "enumeration") if bound >= 0.0 else self.ratchet.withhold(
+            "the dual value was negative"
+        )
 
     def _feasible(self, residual: Array) -> tuple[Array, float] | None:
         """r and the radius around it in which an exactly feasible point lies (0 without a free bias)."""
@@ -228,4 +230,3 @@ class Referee:
             zero_loss=self._loss.value(constant),
             withheld=ratchet.withheld,
         )
-

@@ -217,7 +217,9 @@ def certify(
     if arrangements is None:
         few = count_bound(walls.count, min(walls.count, walls.dimension)) <= SMALL
         arrangements = "enumerate" if few and not network.architecture.gated else None
-    cells = _no_cells(question) if arrangements is None else choose_cells(question, arrangements, generator(random_state))
+    cells = (
+        _no_cells(question) if arrangements is None else choose_cells(question, arrangements, generator(random_state))
+    )
     if not cells.complete and network.width:
         own = network.gates if network.gates is not None else network.first
         cells = cells.union(Cells(walls.signs(own), own))

@@ -38,7 +38,8 @@ def finite_array(name: str, value: Any, remedy: str = "pass an array of numbers"
         raise InputError(name, f"dtype {array.dtype}", "real numbers", remedy)
     if array.size == 0:
         raise InputError(name, f"an empty array of shape {array.shape}", "at least one sample and one feature", remedy)
-    array = np.array(array, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        array = np.array(array, dtype=np.float64)
     bad = ~np.isfinite(array)
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
@@ -60,7 +61,10 @@ def targets(y: Any, samples: int) -> Array:
         raise InputError("y", f"shape {array.shape}", "one target per sample, shape (n,)", "train one output at a time")
     if array.shape[0] != samples:
         raise InputError(
-            "y", f"{array.shape[0]} targets", f"{samples}, one for each sample of X", "check that X and y belong together"
+            "y",
+            f"{array.shape[0]} targets",
+            f"{samples}, one for each sample of X",
+            "check that X and y belong together",
         )
     return array
 
@@ -74,7 +78,10 @@ def sample_weights(weights: Any, samples: int) -> Array:
         raise InputError("sample_weight", f"shape {array.shape}", f"shape ({samples},)", "pass one weight per sample")
     if np.any(array < 0.0) or not np.any(array > 0.0):
         raise InputError(
-            "sample_weight", f"values from {array.min():g} to {array.max():g}", "non-negative, not all zero", "mend the weights"
+            "sample_weight",
+            f"values from {array.min():g} to {array.max():g}",
+            "non-negative, not all zero",
+            "mend the weights",
         )
     return array
 

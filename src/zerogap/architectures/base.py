@@ -6,7 +6,7 @@ Nothing after an architecture knows which one it serves (docs/theory.md, "Flow")
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -48,7 +48,7 @@ class Neurons:
         return int(self.second.size)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TwoLayer(ABC):
     """Two-layer networks f(x)_s = scale * sum_j w_j sum_k (m_{s,k} . u_j)_+ + offset.
 
@@ -80,13 +80,25 @@ class TwoLayer(ABC):
         positive("cone_penalty", self.cone_penalty, zero=True)
         if self.cone_penalty > 0.0 and not self.gated:
             raise InputError(
-                "cone_penalty", f"{self.cone_penalty} with gated=False", "0: ReLU networks obey their cones", "pass gated=True"
+                "cone_penalty",
+                f"{self.cone_penalty} with gated=False",
+                "0: ReLU networks obey their cones",
+                "pass gated=True",
             )
         if self.cone_penalty > 0.0 and self.bias == "free":
             # Its dual has one-sided conditions on the free direction that no scaling of r can repair.
             raise InputError(
                 "cone_penalty", f"{self.cone_penalty} with bias='free'", "a penalised bias or none", "pass bias=True"
             )
+
+    def __repr__(self) -> str:
+        """The constructor call, without the options that have their defaults."""
+        changed = [f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if self._differs(field.name)]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def _differs(self, name: str) -> bool:
+        default = type(self).__dataclass_fields__[name].default
+        return name == "kernel_size" or getattr(self, name) != default
 
     @abstractmethod
     def raw_rows(self, X: Any) -> tuple[Array, float]:

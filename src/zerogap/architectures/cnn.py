@@ -11,7 +11,7 @@ from zerogap.patches import Geometry, extract_patches, per_axis
 from zerogap.validation import finite_array, one_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CNN(TwoLayer):
     """f(x) = sum_j w_j pool_k (x_k . u_j + b_j)_+ over all filter positions k.
 

@@ -10,7 +10,7 @@ from zerogap.errors import InputError
 from zerogap.validation import finite_array
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MLP(TwoLayer):
     """f(x) = sum_j w_j (x . u_j + b_j)_+.
 
@@ -21,6 +21,9 @@ class MLP(TwoLayer):
         array = finite_array("X", X)
         if array.ndim != 2:
             raise InputError(
-                "X of an MLP", f"shape {array.shape}", "shape (n, d)", "reshape with X.reshape(len(X), -1), or use zg.CNN"
+                "X of an MLP",
+                f"shape {array.shape}",
+                "shape (n, d)",
+                "reshape with X.reshape(len(X), -1), or use zg.CNN",
             )
         return array[:, None, :], 1.0

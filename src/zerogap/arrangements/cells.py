@@ -46,9 +46,7 @@ class Cells:
         new = np.array([key not in known for key in other.keys()], dtype=bool)
         if not new.any():
             return self
-        return Cells(
-            np.concatenate([self.signs, other.signs[new]]), np.concatenate([self.centres, other.centres[new]])
-        )
+        return Cells(np.concatenate([self.signs, other.signs[new]]), np.concatenate([self.centres, other.centres[new]]))
 
 
 def first_of_each(signs: NDArray[np.bool_]) -> NDArray[np.intp]:

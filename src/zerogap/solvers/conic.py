@@ -30,8 +30,8 @@ from zerogap.solvers.iterate import Iterate
 
 Array = NDArray[np.float64]
 
-TIGHTER = 0.1
-"""Clarabel is asked for this fraction of the gap; the rest is left for the step into the cones."""
+FINEST = 1e-12
+"""The smallest tolerance that Clarabel is asked for."""
 
 ATTEMPTS = ((1.0, True), (3.0, True), (10.0, False))
 """Factor of the objective, and whether Clarabel equilibrates. With exponential cones each of them fails on
@@ -41,16 +41,17 @@ ATTEMPTS = ((1.0, True), (3.0, True), (10.0, False))
 class Conic:
     """One iterate: Clarabel's solution, moved into the cones; see the module docstring.
 
-    Clarabel's status is not consulted: whatever it returns is judged by the gap of the iterate. If that
-    is far too large, Clarabel is called again (`ATTEMPTS`), and the best primal value is kept. There is
-    no iterate if no numbers are finite.
+    The residual is the gradient at the predictions, whose error is of the order of the root of that of
+    the objective; Clarabel is therefore asked for the square of the tolerance, which costs a few steps.
+    Its status is not consulted: what it returns is judged by the gap of the iterate. If the gap is too
+    large, Clarabel is called again (`ATTEMPTS`), and the smallest gap wins. There is no iterate if no
+    numbers are finite.
 
     Parameters
     ----------
     program : Program
     tol : float
-        Relative error of the optimal value to aim at. The gap of the iterate may be larger: the residual
-        is the gradient at the predictions, whose error is of the order of the root of that of the value.
+        Relative gap to aim at.
     max_time : float, optional
         Seconds for Clarabel, not counting the construction of the conic program; default no limit.
     """
@@ -70,9 +71,9 @@ class Conic:
             solution = self._solve(form, factor, equilibrate, left)
             iterations += solution.iterations
             found = recover(self._program, np.array(solution.x), np.array(solution.z) / factor, iterations)
-            if found is not None and (best is None or found.primal < best.primal):
+            if found is not None and (best is None or abs(found.gap) < abs(best.gap)):
                 best = found
-            if best is not None and abs(best.gap) <= np.sqrt(self._tol):
+            if best is not None and abs(best.gap) <= self._tol:
                 break
         if best is not None:
             yield best
@@ -82,7 +83,7 @@ class Conic:
 
         settings = clarabel.DefaultSettings()
         settings.verbose = False
-        settings.tol_gap_rel = settings.tol_gap_abs = settings.tol_feas = TIGHTER * self._tol
+        settings.tol_gap_rel = settings.tol_gap_abs = settings.tol_feas = max(self._tol**2, FINEST)
         settings.time_limit = max_time
         settings.equilibrate_enable = equilibrate
         if not equilibrate:

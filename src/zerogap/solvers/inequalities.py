@@ -102,4 +102,3 @@ class Inequalities:
 def _ratio(change: Array, value: Array) -> float:
     """max_j -change_j / value_j."""
     return float(np.max(-change / value, initial=0.0))
-

@@ -36,9 +36,7 @@ class LossTerm(Protocol):
     def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
         """(constant, curvature) of dr."""
 
-    def direction(
-        self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None
-    ) -> tuple[Array, ...]:
+    def direction(self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
         """The changes of the term's own variables; image = curvature * df, computed without loss of digits."""
 
     def products(self, direction: tuple[Array, ...]) -> tuple[Array, ...]: ...
@@ -69,9 +67,7 @@ class SmoothTerm:
     def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
         return np.zeros_like(self.f), self.loss.curvature(self.f)
 
-    def direction(
-        self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None
-    ) -> tuple[Array, ...]:
+    def direction(self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
         return ()
 
     def products(self, direction: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -111,9 +107,7 @@ class HingeTerm:
         constant, weight = self.margin.linearise(mu, corrections)
         return self.loss.targets * constant, weight
 
-    def direction(
-        self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None
-    ) -> tuple[Array, ...]:
+    def direction(self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
         constant, _ = self.margin.linearise(mu, corrections)
         dl = constant - self.loss.targets * image
         return self.margin.step(self.loss.targets * df, dl, mu, corrections)

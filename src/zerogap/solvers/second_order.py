@@ -23,9 +23,7 @@ def central_heights(lengths: Array, beta: float, mu: float) -> Array:
 
 def product(a: Array, b: Array) -> Array:
     """The Jordan product (a . b, a0 b1 + b0 a1)."""
-    return np.concatenate(
-        [np.sum(a * b, axis=1, keepdims=True), a[:, :1] * b[:, 1:] + b[:, :1] * a[:, 1:]], axis=1
-    )
+    return np.concatenate([np.sum(a * b, axis=1, keepdims=True), a[:, :1] * b[:, 1:] + b[:, :1] * a[:, 1:]], axis=1)
 
 
 def divide(a: Array, b: Array) -> Array:
@@ -90,9 +88,7 @@ class Scaling:
     def _reflect(self, x: Array, sign: float) -> Array:
         head, tail = self.w[:, :1], sign * self.w[:, 1:]
         inner = np.sum(tail * x[:, 1:], axis=1, keepdims=True)
-        return np.concatenate(
-            [head * x[:, :1] + inner, x[:, 1:] + (x[:, :1] + inner / (1.0 + head)) * tail], axis=1
-        )
+        return np.concatenate([head * x[:, :1] + inner, x[:, 1:] + (x[:, :1] + inner / (1.0 + head)) * tail], axis=1)
 
     def hessian(self) -> tuple[Array, Array, Array]:
         """W^{-2} with t eliminated, in pieces.

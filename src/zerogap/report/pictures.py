@@ -1,0 +1,99 @@
+"""Pictures of a run, by matplotlib (extra ``plots``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zerogap.architectures import CNN
+from zerogap.certificate import Certificate
+from zerogap.errors import MissingExtraError
+from zerogap.files import write_atomically
+from zerogap.history import Iteration
+from zerogap.network import Network
+
+SHOWN = 16
+"""Neurons in the picture of the filters, those with the largest |u| |w| first."""
+
+
+def gap_picture(history: Sequence[Iteration], certificate: Certificate, path: Path) -> None:
+    """Objective and proved bound over time, and the gap between them.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    DataFileError
+        If the file cannot be written.
+    """
+    figure = _figure(7.0, 3.2)
+    left, right = figure.subplots(1, 2)
+    times = [record.time for record in history]
+    left.plot(times, [record.objective for record in history], label="objective of the network")
+    left.plot(times, [record.bound for record in history], label="proved lower bound")
+    left.axhline(certificate.objective, color="0.7", linewidth=0.8, zorder=0)
+    left.set(xlabel="seconds", yscale="log", title=f"scope {certificate.scope}")
+    left.legend(frameon=False)
+    right.plot(times, [max(record.gap, 1e-16) for record in history], color="C3")
+    right.set(xlabel="seconds", yscale="log", title=f"relative gap, at the end {certificate.gap:.1e}")
+    _write(figure, path)
+
+
+def filters_picture(network: Network, path: Path, image_shape: tuple[int, ...] | None = None) -> None:
+    """First-layer weights of the heaviest neurons, as images where they have that shape.
+
+    Parameters
+    ----------
+    network : Network
+    path : Path
+    image_shape : tuple of int, optional
+        Height and width of the inputs of an MLP on flattened images.
+
+    Raises
+    ------
+    MissingExtraError, DataFileError
+        As in ``gap_picture``.
+    """
+    mass = np.linalg.norm(network.first, axis=1) * np.abs(network.second)
+    order = np.argsort(-mass)[:SHOWN]
+    columns = max(1, min(8, order.size))
+    rows = max(1, -(-order.size // columns))
+    figure = _figure(1.2 * columns, 1.35 * rows)
+    axes = np.atleast_1d(figure.subplots(rows, columns)).reshape(-1)
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, neuron in zip(axes, order, strict=False):
+        picture = _as_image(network, network.first[neuron], image_shape)
+        reach = max(float(np.abs(picture).max()), 1e-300)
+        axis.imshow(picture, cmap="RdBu_r", vmin=-reach, vmax=reach)
+        axis.set_title(f"{np.sign(network.second[neuron]) * mass[neuron]:+.2g}", fontsize=7)
+    _write(figure, path)
+
+
+def _as_image(network: Network, weights: Any, image_shape: tuple[int, ...] | None) -> Any:
+    """Weights without the bias in two dimensions; channels are averaged."""
+    values = weights if network.architecture.bias is False else weights[:-1]
+    shape = image_shape
+    if isinstance(network.architecture, CNN):
+        size = network.architecture.kernel_size
+        shape = size if isinstance(size, tuple) else (size, size)
+        if len(shape) == 1 or values.size % int(np.prod(shape)):
+            shape = (shape[0],)
+    if shape is None or values.size % int(np.prod(shape[:2])):
+        return values[None, :]
+    return values.reshape(*shape[:2], -1).mean(axis=-1) if len(shape) > 1 else values.reshape(shape[0], -1).T
+
+
+def _figure(width: float, height: float) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("pictures", "matplotlib", "plots") from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _write(figure: Any, path: Path) -> None:
+    write_atomically(path, lambda part: figure.savefig(part, dpi=150, format=path.suffix[1:] or "png"))
