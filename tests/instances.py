@@ -67,6 +67,7 @@ def make(shape: str, loss: str, bias: Any = True, *, gated: bool = False, weight
     y = rng.standard_normal(n) if loss == "squared" else rng.permutation(np.resize([1.0, -1.0], n))
     weights = rng.uniform(0.5, 2.0, n) if weighted else None
     name = f"{shape}-{loss}-bias={bias}" + ("-gated" if gated else "") + ("-weighted" if weighted else "")
+    name += "-penalised" if options else ""
     return Instance(name, kind(bias=bias, gated=gated, **geometry, **options), X, y, loss, weights=weights)
 
 
@@ -78,6 +79,11 @@ def _table() -> list[Instance]:
             rows.append(make(shape, LOSSES[(i + j) % 3], bias, weighted=j == i % 2))
     for i, shape in enumerate(shapes):
         rows.append(make(shape, LOSSES[i % 3], i % 2 == 0, gated=True, weighted=i % 3 == 1))
+    rows += [
+        make("series", "squared", True, gated=True, weighted=True, cone_penalty=0.3),
+        make("average", "hinge", False, gated=True, cone_penalty=0.05),
+        make("image", "logistic", True, gated=True, cone_penalty=0.02),
+    ]
     # With a free bias in each of many gates the loss can be fitted away; two gates cannot do that.
     gates = np.array([[1.0, -0.3, 0.2], [-0.4, 0.5, 0.3]])
     rows += [make("mlp", loss, "free", gated=True).but(gates=gates) for loss in LOSSES]

@@ -91,15 +91,17 @@ def _shifted(residual: Array, low: Array, high: Array) -> Array:
 
 
 def _independent(constraints: Array, movable: NDArray[np.bool_], values: Array) -> tuple[Array, Array, float] | None:
-    """Rows of C that imply all others given the fixed values, a right inverse on the movable coordinates, its defect."""
+    """Rows of C that imply the others given the fixed values, a right inverse on the movable coordinates, its defect."""
     part = constraints[:, movable]
-    rank, order = 0, np.arange(constraints.shape[0])
+    rank = 0
+    order: NDArray[np.intp] = np.arange(constraints.shape[0])
     if part.size:
-        _, triangle, order = qr(part.T, mode="economic", pivoting=True)
+        _, triangle, pivots = qr(part.T, mode="economic", pivoting=True)
+        order = np.asarray(pivots)
         diagonal = np.abs(np.diag(triangle))
         rank = int(np.sum(diagonal > 1e-9 * diagonal[0])) if diagonal[0] > 0.0 else 0
     basis = constraints[order[:rank]]
-    inverse = np.linalg.pinv(basis[:, movable])
+    inverse: Array = np.asarray(np.linalg.pinv(basis[:, movable]), dtype=np.float64)
     product = basis[:, movable] @ inverse
     rounding = gamma(int(movable.sum()) + 2) * (np.abs(basis[:, movable]) @ np.abs(inverse))
     defect = float(np.linalg.norm(np.abs(product - np.eye(rank)) + rounding)) * (1.0 + 1e-10)

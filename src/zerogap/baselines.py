@@ -67,7 +67,7 @@ def train_by_gradient(
     problem = _Problem(question, width)
     start = problem.start(generator(random_state))
     if method == "lbfgs":
-        options = {"maxiter": iterations, "maxfun": 2 * iterations, "ftol": 1e-15, "gtol": 1e-10}
+        options: Any = {"maxiter": iterations, "maxfun": 2 * iterations, "ftol": 1e-15, "gtol": 1e-10}
         best = np.asarray(minimize(problem, start, jac=True, method="L-BFGS-B", options=options).x)
     else:
         best = _adam(problem, start, iterations)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from zerogap.errors import DataFileError, InputError
 from zerogap.files import write_atomically
+from zerogap.rounding import text_above, text_below
 
 Scope = Literal["global", "sampled", "gated"]
 
@@ -89,12 +90,13 @@ class Certificate:
         return None
 
     def __str__(self) -> str:
-        kind = f"{self.architecture['kind']} network"
+        kind, objective = self.architecture["kind"], text_above(self.objective)
         if self.proof is None:
-            return f"objective {self.objective:.7g}; nothing proved beyond the bound 0 (scope {self.scope}): {self.withheld}"
-        sentence = SENTENCES[self.scope].format(kind=kind, cells=self.cells, bound=f"{self.lower_bound:.7g}")
+            return f"objective {objective}; nothing proved beyond the bound 0 (scope {self.scope}): {self.withheld}"
+        bound = text_below(self.lower_bound)
+        sentence = SENTENCES[self.scope].format(kind=kind, cells=self.cells, bound=bound)
         return (
-            f"objective {self.objective:.7g}, bound {self.lower_bound:.7g}, gap {self.gap:.1e} "
+            f"objective {objective}, bound {bound}, gap {self.gap:.1e} "
             f"(scope {self.scope}, proof {self.proof}): {sentence}"
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,35 +36,35 @@ app = typer.Typer(
 console = Console()
 
 
-class Arch(str, Enum):
+class Arch(StrEnum):
     mlp = "mlp"
     cnn = "cnn"
 
 
-class Bias(str, Enum):
+class Bias(StrEnum):
     true = "true"
     false = "false"
     free = "free"
 
 
-class LossName(str, Enum):
+class LossName(StrEnum):
     squared = "squared"
     logistic = "logistic"
     hinge = "hinge"
 
 
-class Pooling(str, Enum):
+class Pooling(StrEnum):
     sum = "sum"
     average = "average"
 
 
-class Compare(str, Enum):
+class Compare(StrEnum):
     none = "none"
     adam = "adam"
     lbfgs = "lbfgs"
 
 
-class Solver(str, Enum):
+class Solver(StrEnum):
     interior_point = "interior_point"
     clarabel = "clarabel"
 

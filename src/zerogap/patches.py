@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ class Geometry:
 
 def per_axis(name: str, value: int | Sequence[int], axes: int, minimum: int) -> tuple[int, ...]:
     """One integer per spatial axis out of an integer or a sequence of `axes` integers."""
-    entries = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
+    entries: tuple[Any, ...] = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
     valid = len(entries) == axes and all(
         isinstance(entry, (int, np.integer)) and not isinstance(entry, bool) and entry >= minimum for entry in entries
     )

@@ -80,13 +80,13 @@ class Pricer:
             # Gated blocks: the caller has balanced every gate's free bias exactly.
             return lengths
         if self._penalised.all():
-            conic = np.ones(cells.size, dtype=bool)
+            conic: Mask = np.ones(cells.size, dtype=bool)
             prices = lengths
         else:
             # In the all-active cell the free bias vanishes exactly with r, and the cell without active
             # rows has no feature at all; both hold for lam = 0 only.
             full, empty = active.all(axis=1), ~active.any(axis=1)
-            conic = ~(full | empty)
+            conic = np.asarray(~(full | empty))
             prices = np.where(empty, 0.0, np.where(full, lengths, lengths + self._repair(left, active)))
         if proposed is not None:
             prices = self._try(prices, np.flatnonzero(conic), cells, coefficients, proposed, doubt)

@@ -27,7 +27,7 @@ def reduced_weights(effects: Array, cost: Array) -> Array:
     (m,) float64
         Non-negative; zero for effects that vanish, which are only a cost.
     """
-    n, m = effects.shape
+    n = effects.shape[0]
     size = np.linalg.norm(effects, axis=0)
     weights = np.where(size > 0.0, 1.0, 0.0)
     waiting = np.flatnonzero(size > 0.0)

@@ -7,6 +7,8 @@ certificate prints is inflated outward by such bounds; ``SUBNORMAL`` covers unde
 
 from __future__ import annotations
 
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+
 UNIT_ROUNDOFF = 2.0**-53
 SUBNORMAL = 2.0**-1022
 """Larger than all the absolute errors that underflow can add to sums of up to 2**50 terms."""
@@ -26,3 +28,13 @@ def enlarged(value: float, operations: int) -> float:
 def reduced(value: float, magnitude: float, operations: int) -> float:
     """A lower bound of a sum whose terms have absolute values adding up to `magnitude`."""
     return value - 2.0 * gamma(operations + 2) * magnitude - SUBNORMAL
+
+
+def text_above(value: float, digits: int = 7) -> str:
+    """A short decimal not below the value: how objectives are printed."""
+    return f"{Context(prec=digits, rounding=ROUND_CEILING).create_decimal(value):g}"
+
+
+def text_below(value: float, digits: int = 7) -> str:
+    """A short decimal not above the value: how bounds are printed."""
+    return f"{Context(prec=digits, rounding=ROUND_FLOOR).create_decimal(value):g}"

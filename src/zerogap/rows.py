@@ -69,4 +69,4 @@ class Rows:
         """
         xp = array_namespace(self.matrix)
         mask = xp.astype(xp.permute_dims(activity, (1, 0, 2)), self.matrix.dtype)
-        return xp.matmul(mask, self.matrix) * self.scale  # type: ignore[no-any-return]
+        return xp.matmul(mask, self.matrix) * self.scale

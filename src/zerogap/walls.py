@@ -57,7 +57,7 @@ class Walls:
     def row_sums(self, values: Array) -> Array:
         """Sum over the raw rows of each wall; values (N,), result (H,)."""
         used = self.side != 0
-        return np.bincount(self.index[used], weights=values[used], minlength=self.count)
+        return np.bincount(self.index[used], weights=values[used], minlength=self.count).astype(np.float64)
 
 
 def find_walls(rows: Array, *, merge: bool = True) -> Walls:

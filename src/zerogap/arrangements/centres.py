@@ -76,7 +76,7 @@ def interior_point(normals: Array, signs: NDArray[np.bool_]) -> Array | None:
         bounds=[(-1.0, 1.0)] * dimension + [(None, 1.0)],
         method="highs",
     )
-    if solution.status != 0 or solution.x[-1] <= 1e-9:
+    if solution.status != 0 or solution.x is None or solution.x[-1] <= 1e-9:
         return None
     return np.asarray(solution.x[:-1], dtype=np.float64)
 

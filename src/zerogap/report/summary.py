@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from zerogap.rounding import text_above, text_below
 from zerogap.training import Result
 
 
@@ -39,8 +40,8 @@ class Summary:
             return text if other is not None else ""
 
         rows = [
-            ("objective", f"{certificate.objective:.6g}", f"{other.objective:.6g}" if other else ""),
-            ("lower bound", f"{certificate.lower_bound:.6g}", beside("none")),
+            ("objective", text_above(certificate.objective), f"{other.objective:.6g}" if other else ""),
+            ("lower bound", text_below(certificate.lower_bound), beside("none")),
             ("relative gap", f"{certificate.gap:.2e}", beside("unknown")),
             ("scope", f"{certificate.scope} ({certificate.cells} cells)", beside("")),
             ("proof", certificate.proof or "none", beside("none")),

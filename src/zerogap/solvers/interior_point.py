@@ -65,7 +65,7 @@ class InteriorPoint:
 
     def __init__(self, program: Program, *, max_iterations: int = 100) -> None:
         self._program, self._max_iterations = program, max_iterations
-        families, cells, p = program.shape
+        _, cells, p = program.shape
         self._blocks = np.ascontiguousarray(program.operator.blocks())  # (n, P, p)
         self._matrix = self._blocks.reshape(program.rows.samples, cells * p)
         self._normals = program.walls.normals if program.cone_penalty > 0.0 else np.zeros((0, p))
@@ -103,7 +103,7 @@ class InteriorPoint:
 
     def _slacks(self, v: Array) -> Array:
         """K v; result (m, H)."""
-        families, cells, p = self._program.shape
+        families, cells, _ = self._program.shape
         values = (v @ self._normals.T).reshape(families, cells, -1)
         values *= self._sign
         return np.asarray(values.reshape(families * cells, -1))
@@ -118,7 +118,7 @@ class InteriorPoint:
 
     def _start(self) -> _State:
         program = self._program
-        families, cells, p = program.shape
+        families, cells, _ = program.shape
         constant = program.loss.best_constant() if program.offset else 0.0
         f = np.full(program.rows.samples, constant)
         scale = max(program.loss.value(f), 1e-300)
@@ -322,7 +322,7 @@ class _Direction:
 
 
 def product_target(scaling: second_order.Scaling, mu: float, products: Array | None) -> Array:
-    """lambda \\ (lambda o lambda + products - mu e): what the scaled direction has to remove."""
+    """Solution of lambda o x = lambda o lambda + products - mu e: what the scaled direction has to remove."""
     point = scaling.point
     remove = second_order.product(point, point)
     if products is not None:

@@ -21,7 +21,9 @@ Array = NDArray[np.float64]
 class LossTerm(Protocol):
     """The loss at the current predictions f."""
 
-    f: Array
+    @property
+    def f(self) -> Array:
+        """Predictions, shape (n,)."""
 
     @property
     def residual(self) -> Array:
