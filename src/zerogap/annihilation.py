@@ -91,7 +91,7 @@ def _shifted(residual: Array, low: Array, high: Array) -> Array:
 
 
 def _independent(constraints: Array, movable: NDArray[np.bool_], values: Array) -> tuple[Array, Array, float] | None:
-    """Rows of C that imply the others given the fixed values, a right inverse on the movable coordinates, its defect."""
+    """Rows of C that imply the others given the fixed values, their right inverse on the movable part, its defect."""
     part = constraints[:, movable]
     rank = 0
     order: NDArray[np.intp] = np.arange(constraints.shape[0])

@@ -43,7 +43,7 @@ class Cells:
     def union(self, other: Cells) -> Cells:
         """These cells, followed by those of `other` that are new."""
         known = set(self.keys())
-        new = np.array([key not in known for key in other.keys()]  # noqa: SIM118, dtype=bool)
+        new = np.array([key not in known for key in other.keys()], dtype=bool)  # noqa: SIM118
         if not new.any():
             return self
         return Cells(np.concatenate([self.signs, other.signs[new]]), np.concatenate([self.centres, other.centres[new]]))
