@@ -171,7 +171,16 @@ def time_clarabel(program: Program) -> tuple[Timing, float]:
     return Timing(seconds, gap, solution.iterations, tolerance), building
 
 
-def time_cvxpy(program: Program, tolerance: float) -> Timing:
+def time_cvxpy(program: Program, loosest: float) -> Timing:
+    """The run of the loosest sufficient tolerance from that of Clarabel on."""
+    for tolerance in (value for value in TOLERANCES if value <= loosest):
+        timing = solve_cvxpy(program, tolerance)
+        if timing.gap <= GAP:
+            break
+    return timing
+
+
+def solve_cvxpy(program: Program, tolerance: float) -> Timing:
     """The same program, written with one matrix variable for all blocks."""
     cp = import_module("cvxpy")
     families, cells, p = program.shape

@@ -1,7 +1,7 @@
 """The convex program, written once more from the mathematics and solved by CVXPY.
 
-Only the options of an architecture are read from the package. Patches are cut out by loops, cells are
-listed by linear programs, and every row, parallel or not, is a constraint of its own.
+Only the options of an architecture are read from the package. Patches are cut out by loops, and cells are
+listed by linear programs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from scipy.optimize import linprog
 cp = import_module("cvxpy")
 
 Array = NDArray[np.float64]
+
+TOLERANCES = dict.fromkeys(("tol_gap_rel", "tol_gap_abs", "tol_feas"), 1e-8)
 
 
 def patches(X: Array, architecture: Any) -> Array:
@@ -64,39 +66,39 @@ def readout(architecture: Any, positions: int) -> float:
 def list_cells(rows: Array) -> NDArray[np.int64]:
     """Signs (P, N) in {-1, 0, 1} of all full-dimensional cells; 0 for zero rows.
 
-    Rows are inserted one by one; a cell is split if both sides keep a point of positive margin.
+    Rows are inserted one by one, and a cell is split if both sides keep a point of positive margin. The
+    point that a cell had before lies on one side already. Cells come in opposite pairs.
     """
-    cells: list[tuple[int, ...]] = [()]
-    units: list[Array] = []
-    for row in rows:
-        length = np.linalg.norm(row)
-        if length == 0.0:
-            cells = [(*cell, 0) for cell in cells]
-            units.append(row)
-            continue
-        units.append(row / length)
+    used = np.flatnonzero(np.any(rows != 0.0, axis=1))
+    units = rows[used] / np.linalg.norm(rows[used], axis=1, keepdims=True)
+    cells = [(np.ones(1), units[0])]
+    for count in range(2, len(used) + 1):
         found = []
-        for cell in cells:
-            for sign in (1, -1):
-                if _margin(np.array(units), (*cell, sign)) > 1e-7:
-                    found.append((*cell, sign))
+        for signs, point in cells:
+            for sign in (1.0, -1.0):
+                longer = np.append(signs, sign)
+                if sign * (units[count - 1] @ point) > 1e-7:
+                    found.append((longer, point))
+                    continue
+                margin, inside = _inside(longer[:, None] * units[:count])
+                if margin > 1e-7:
+                    found.append((longer, inside))
         cells = found
-    return np.array(cells)
+    half = np.zeros((len(cells), len(rows)), dtype=int)
+    half[:, used] = [signs for signs, _ in cells]
+    return np.concatenate([half, -half])
 
 
-def _margin(units: Array, signs: tuple[int, ...]) -> float:
-    """max t with s . u >= t for all rows and u in the unit box."""
-    signed = np.array(signs)[:, None] * units
-    signed = signed[np.any(signed != 0.0, axis=1)]
+def _inside(signed: Array) -> tuple[float, Array]:
+    """max t with signed . u >= t and u in the unit box, and that u."""
     count, p = signed.shape
-    # Gordan: a repeated sign pattern needs no program.
     answer = linprog(
         np.append(np.zeros(p), -1.0),
         A_ub=np.hstack([-signed, np.ones((count, 1))]),
         b_ub=np.zeros(count),
         bounds=[(-1.0, 1.0)] * p + [(None, 1.0)],
     )
-    return float(answer.x[-1])
+    return float(answer.x[-1]), answer.x[:-1]
 
 
 def optimum(architecture: Any, X: Array, y: Array, *, loss: str, beta: float, weights: Any = None, gates: Any = None) -> float:
@@ -105,8 +107,11 @@ def optimum(architecture: Any, X: Array, y: Array, *, loss: str, beta: float, we
     n, K, p = M.shape
     flat = M.reshape(-1, p)
     signs = list_cells(flat) if gates is None else np.where(np.asarray(gates) @ flat.T >= 0.0, 1, -1)
-    # A row of zeros is neither active nor a constraint.
+    # A row of zeros is neither active nor a constraint, and equal rows are one constraint.
     signs = np.where(np.any(flat != 0.0, axis=1), signs, 0)
+    distinct, first, repeats = np.unique(flat, axis=0, return_index=True, return_counts=True)
+    walls = np.any(distinct != 0.0, axis=1)
+    distinct, first, repeats = distinct[walls], first[walls], repeats[walls]
     P = len(signs)
     T = np.zeros((n, P, p))
     for s, k in product(range(n), range(K)):
@@ -120,18 +125,21 @@ def optimum(architecture: Any, X: Array, y: Array, *, loss: str, beta: float, we
     for sign, V in blocks:
         f = f + sign * T.reshape(n, P * p) @ cp.reshape(V, (P * p,), order="C")
         penalty += beta * cp.sum(cp.norm(V[:, kept], 2, axis=1))
-        slack = cp.multiply(signs, V @ flat.T)
+        if architecture.bias == "free":
+            # The optimal set is unbounded along opposite free biases, which the solver does not like.
+            constraints.append(cp.abs(V[:, -1]) <= 100.0)
+        slack = cp.multiply(signs[:, first], V @ distinct.T)
         if not architecture.gated:
             constraints.append(slack >= 0.0)
         elif not plain:
-            penalty += architecture.cone_penalty * cp.sum(cp.pos(-slack))
+            penalty += architecture.cone_penalty * cp.sum(cp.pos(-slack) @ repeats)
     terms = {
         "squared": lambda: 0.5 * cp.sum(cp.multiply(c, cp.square(f - y))),
         "logistic": lambda: cp.sum(cp.multiply(c, cp.logistic(cp.multiply(-y, f)))),
         "hinge": lambda: cp.sum(cp.multiply(c, cp.pos(1.0 - cp.multiply(y, f)))),
     }
     problem = cp.Problem(cp.Minimize(terms[loss]() + penalty), constraints)
-    return float(problem.solve(solver="CLARABEL", tol_gap_rel=1e-9, tol_gap_abs=1e-9, tol_feas=1e-9))
+    return float(problem.solve(solver="CLARABEL", **TOLERANCES))
 
 
 def objective(network: Any, X: Array, y: Array, *, loss: str, beta: float, weights: Any = None) -> float:

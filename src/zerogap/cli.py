@@ -117,8 +117,10 @@ def fit(
         raise InputError(
             "classes", f"{len(everything.classes)} classes", "two", f"choose two, for example {everything.name}:a,b"
         )
-    if out is not None:
-        make_folder(out)
+    # Find out before the work that its results could not be written.
+    for folder in (out, None if json_file is None else json_file.parent):
+        if folder is not None:
+            make_folder(folder)
     training, testing = everything.split(test_size, seed)
     if standardise and training.X.ndim == 2:
         scaled = training.standardise(*(() if testing is None else (testing,)))

@@ -54,12 +54,12 @@ class Program:
     cone_penalty: float = np.inf
     offset: bool = False
 
-    @property
+    @cached_property
     def families(self) -> Array:
         """The output signs of the block families: (+1, -1), or (+1,) without cones."""
         return np.array([1.0, -1.0]) if self.cone_penalty > 0.0 else np.array([1.0])
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int, int]:
         """(families, P, p), the shape of the block weights."""
         return self.families.size, self.cells.count, self.rows.dimension

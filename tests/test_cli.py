@@ -1,0 +1,148 @@
+"""The command line: what it writes, what it returns."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zerogap as zg
+from zerogap.cli import main
+
+TINY = ["planted:n=24,d=2", "--cells", "12", "--beta", "0.1"]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command line in this process: (exit code, standard output, standard error)."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["zerogap", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        captured = capsys.readouterr()
+        code = caught.value.code
+        return int(code or 0), captured.out, " ".join(captured.err.split())
+
+    return call
+
+
+def test_fit_writes_everything(run, tmp_path: Path) -> None:
+    out, report = tmp_path / "out", tmp_path / "report.json"
+    code, text, _ = run("fit", *TINY, "--compare", "lbfgs", "--out", str(out), "--json", str(report))
+    assert code == 0
+    for word in (
+        "objective",
+        "lower bound",
+        "relative gap",
+        "scope",
+        "proof",
+        "width",
+        "train R2",
+        "test R2",
+        "L-BFGS",
+    ):
+        assert word in text
+    written = {path.name for path in out.iterdir()}
+    assert written == {
+        "network.safetensors", "certificate.json", "history.json", "summary.json", "gap.png", "filters.png",
+    }  # fmt: skip
+    contents = json.loads(report.read_text())
+    assert contents["proved"]
+    assert contents["scope"] == "sampled"
+    assert contents["gap"] <= 1e-4
+    certificate = zg.Certificate.load(out / "certificate.json")
+    assert certificate.lower_bound == contents["lower_bound"]
+    network = zg.Network.load(out / "network.safetensors")
+    assert network.width == certificate.width
+    history = json.loads((out / "history.json").read_text())
+    assert [record["bound"] for record in history] == sorted(record["bound"] for record in history)
+
+
+def test_written_network_certifies(run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", X=rng.standard_normal((7, 2)), y=rng.standard_normal(7))
+    data = str(tmp_path / "data.npz")
+    common = [data, "--beta", "0.2"]
+    code, text, _ = run(
+        "fit", *common, "--cells", "enumerate", "--no-standardise", "--test-size", "0", "--out", str(tmp_path / "out")
+    )
+    assert code == 0
+    assert "global" in text
+    code, text, _ = run(
+        "certify", str(tmp_path / "out" / "network.safetensors"), *common, "--json", str(tmp_path / "c.json")
+    )
+    assert code == 0
+    assert zg.Certificate.load(tmp_path / "c.json").scope == "global"
+    code, _, _ = run("certify", str(tmp_path / "out" / "network.safetensors"), data, "--beta", "0.4")
+    assert code == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--arch", "cnn", "--kernel-size", "2", "--pooling", "average", "--stride", "2", "--padding", "1"],
+        ["--bias", "free", "--loss", "squared"],
+        ["--bias", "false", "--gated", "--cone-penalty", "0.5"],
+        ["--solver", "clarabel"],
+        ["--cells", "3", "--seed", "5", "--test-size", "0"],
+    ],
+)
+def test_options_reach_the_solver(run, options: list[str]) -> None:
+    code, text, _ = run("fit", "planted:n=20,d=3", "--cells", "6", "--beta", "0.5", *options)
+    assert code == 0, text
+
+
+def test_classification(run) -> None:
+    code, text, _ = run("fit", "iris:setosa,virginica", "--cells", "10", "--loss", "logistic")
+    assert code == 0
+    assert "test accuracy" in text
+
+
+def test_time_limit_is_exit_code_one(run) -> None:
+    code, text, _ = run("fit", "planted:n=60,d=5", "--cells", "50", "--beta", "0.01", "--max-time", "1e-6")
+    assert code == 1
+    assert "time limit" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fit", "nosuchdata"], ["nosuchdata", "expected"]),
+        (["fit", *TINY[:1], "--beta", "-1"], ["beta", "-1", "> 0"]),
+        (["fit", *TINY[:1], "--cells", "0"], ["arrangements", "positive"]),
+        (["fit", *TINY[:1], "--cells", "many"], ["arrangements", "many"]),
+        (["fit", "digits"], ["10 classes", "two"]),
+        (["fit", "digits:3,8", "--arch", "cnn", "--kernel-size", "9"], ["kernel_size", "9", "at most 8"]),
+        (["fit", *TINY[:1], "--gated", "--compare", "adam", "--cells", "4"], ["gated", "ReLU"]),
+        (["fit", *TINY, "--json", "/dev/null/report.json"], ["report.json"]),
+        (["fit", *TINY, "--out", "/dev/null/out"], ["/dev/null/out"]),
+        (["certify", "missing.safetensors", *TINY[:1]], ["missing.safetensors"]),
+        (["fit", *TINY[:1], "--loss", "absolute"], ["squared"]),
+        (["fit"], ["Missing argument"]),
+    ],
+)
+def test_bad_input_is_exit_code_two(run, arguments: list[str], words: list[str]) -> None:
+    code, _, error = run(*arguments)
+    assert code == 2
+    for word in words:
+        assert word in error
+
+
+def test_datasets_are_listed(run) -> None:
+    code, text, _ = run("datasets")
+    assert code == 0
+    assert "breast_cancer" in text
+
+
+def test_pictures_need_an_extra(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, text, _ = run("fit", *TINY, "--out", str(tmp_path / "out"))
+    assert code == 0
+    assert "pip install 'zerogap[plots]'" in " ".join(text.split())
+    assert (tmp_path / "out" / "network.safetensors").exists()
