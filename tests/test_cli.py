@@ -118,7 +118,7 @@ def test_time_limit_is_exit_code_one(run) -> None:
         (["fit", "digits"], ["10 classes", "two"]),
         (["fit", "digits:3,8", "--arch", "cnn", "--kernel-size", "9"], ["kernel_size", "9", "at most 8"]),
         (["fit", *TINY[:1], "--gated", "--compare", "adam", "--cells", "4"], ["gated", "ReLU"]),
-        (["fit", *TINY, "--json", "/dev/null/report.json"], ["report.json"]),
+        (["fit", *TINY, "--json", "/dev/null/report.json"], ["/dev/null"]),
         (["fit", *TINY, "--out", "/dev/null/out"], ["/dev/null/out"]),
         (["certify", "missing.safetensors", *TINY[:1]], ["missing.safetensors"]),
         (["fit", *TINY[:1], "--loss", "absolute"], ["squared"]),

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -128,7 +129,7 @@ def fit(
     X = _inputs(architecture, training)
     arguments: dict[str, Any] = {"loss": loss.value, "beta": beta}
     console.print(
-        f"[bold]{everything.name}[/bold]: {len(training)} training and {0 if testing is None else len(testing)} test "
+        f"[bold]{escape(everything.name)}[/bold]: {len(training)} training and {0 if testing is None else len(testing)} test "
         f"samples of shape {training.X.shape[1:]}; {architecture!r}, {loss.value} loss, beta {beta:g}"
     )
     started = time.monotonic()
@@ -182,7 +183,7 @@ def certify_command(
         arrangements=None if cells is None else _cells(cells),
         random_state=seed,
     )
-    console.print(f"{certificate}.")
+    console.print(escape(f"{certificate}."))
     if json_file is not None:
         certificate.save(json_file)
     raise typer.Exit(0 if certificate.proved and certificate.gap <= tol else 1)
@@ -290,7 +291,7 @@ def _show(summary: Summary) -> None:
     for name, ours, theirs in summary.rows():
         table.add_row(name, ours, *([theirs] if other else []))
     console.print(table)
-    console.print(summary.sentence())
+    console.print(escape(summary.sentence()))
     if not summary.result.status.success:
         console.print(f"[yellow]{summary.result.status.value}[/yellow]")
 
@@ -304,8 +305,8 @@ def _write_folder(out: Path, result: Result, summary: Summary, training: Dataset
         gap_picture(result.history, result.certificate, out / "gap.png")
         filters_picture(result.network, out / "filters.png", training.X.shape[1:] if training.X.ndim > 2 else None)
     except MissingExtraError as error:
-        console.print(f"[yellow]no pictures: {error}[/yellow]")
-    console.print(f"written to {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+        console.print(f"[yellow]no pictures: {escape(str(error))}[/yellow]")
+    console.print(f"written to {escape(str(out))}: {', '.join(sorted(path.name for path in out.iterdir()))}")
 
 
 def _write_json(path: Path, contents: Any) -> None:
@@ -317,7 +318,7 @@ def main() -> None:
     try:
         app()
     except ZerogapError as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
+        Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         sys.exit(2)
 
 

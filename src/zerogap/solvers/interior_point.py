@@ -33,6 +33,12 @@ Array = NDArray[np.float64]
 CENTRING = 30.0
 """Start this far above the balanced central path: 1 stalls on the hinge loss, 300 costs more steps."""
 
+OVERSHOOT = 10.0
+"""No starting block alone may exceed the targets by more than this factor (matters for tiny beta)."""
+
+PATIENCE = 15
+"""Iterations without a smaller gap before giving up."""
+
 CONE_WEIGHT = 0.1
 """Complementarity target of a block's gauge, in units of its number of walls times mu.
 
@@ -79,14 +85,22 @@ class InteriorPoint:
     def __iter__(self) -> Iterator[Iterate]:
         with np.errstate(all="ignore"):
             state = self._start()
-        yield self._report(state, 1.0)
+        report = self._report(state, 1.0)
+        yield report
+        least, idle = report.gap, 0
         for iteration in range(1, self._max_iterations + 1):
             with np.errstate(all="ignore"):
                 following = self._advance(state)
             if following is None:
                 return
             state = following
-            yield self._report(state, 1.0 + 6.0 * iteration)
+            report = self._report(state, 1.0 + 6.0 * iteration)
+            yield report
+            # Rounding ends all progress somewhere: then further steps only lose digits.
+            idle = 0 if report.gap < least else idle + 1
+            least = min(least, report.gap)
+            if idle >= PATIENCE:
+                return
 
     # -- linear maps -------------------------------------------------------------------------------
 
@@ -122,10 +136,16 @@ class InteriorPoint:
         constant = program.loss.best_constant() if program.offset else 0.0
         f = np.full(program.rows.samples, constant)
         scale = max(program.loss.value(f), 1e-300)
-        # Blocks that together spend the loss of the zero network on their gauges.
+        # Blocks that together spend the loss of the zero network on their gauges, unless beta is so small
+        # that each would then overshoot the targets by itself.
         centres = np.tile(program.cells.centres, (families, 1))
         sizes = np.linalg.norm(centres, axis=1, keepdims=True)
+        effects = np.einsum("nip,ip->ni", self._blocks, program.cells.centres / sizes[:cells])
+        effect = float(np.sqrt(np.mean(np.sum(effects**2, axis=0))))
+        wanted = float(np.linalg.norm(program.loss.gradient(f) / program.loss.weights))
         length = scale / (program.beta * families * cells)
+        if effect > 0.0:
+            length = min(length, OVERSHOOT * wanted / effect)
         capped = program.cone_penalty < np.inf
         v = np.zeros_like(centres) if capped else length * centres / sizes
         # With CENTRING = 1 the analytic centre balances the gauge, K' l = beta v / ||v||.
