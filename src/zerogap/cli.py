@@ -128,8 +128,9 @@ def fit(
         training, testing = scaled[0], None if testing is None else scaled[1]
     X = _inputs(architecture, training)
     arguments: dict[str, Any] = {"loss": loss.value, "beta": beta}
+    tested = 0 if testing is None else len(testing)
     console.print(
-        f"[bold]{escape(everything.name)}[/bold]: {len(training)} training and {0 if testing is None else len(testing)} test "
+        f"[bold]{escape(everything.name)}[/bold]: {len(training)} training and {tested} test "
         f"samples of shape {training.X.shape[1:]}; {architecture!r}, {loss.value} loss, beta {beta:g}"
     )
     started = time.monotonic()

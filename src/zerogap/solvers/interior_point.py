@@ -178,6 +178,10 @@ class InteriorPoint:
         price = float(np.linalg.norm(gradient[:, self._penalised], axis=1).max(initial=0.0))
         largest = program.beta / price if price > 0.0 else np.inf
         dual = program.loss.dual_value(program.loss.best_scale(r, largest) * r)
+        # What the free coordinates still violate, at the price of their present values.
+        free = ~self._penalised
+        dual -= float(np.abs(gradient[:, free] * state.v[:, free]).sum())
+        dual -= abs(state.offset * float(r.sum())) if program.offset else 0.0
         return Iterate(state.v.reshape(shape), state.offset, r, multipliers, primal, dual, passes)
 
     def _advance(self, state: _State) -> _State | None:
