@@ -83,6 +83,10 @@ class Loss(ABC):
     def best_constant(self) -> float:
         """argmin_b L(b 1): the network that is only an output offset."""
 
+    def constant_residual(self) -> Array:
+        """An r in -dL(b 1) at the best constant b with 1' r = 0."""
+        return -self.gradient(np.full(self.targets.shape, self.best_constant()))
+
 
 @dataclass(frozen=True, eq=False)
 class SquaredLoss(Loss):
@@ -229,6 +233,12 @@ class HingeLoss(MarginLoss):
     def best_constant(self) -> float:
         positive, negative = self._class_weights()
         return 1.0 if positive >= negative else -1.0
+
+    def constant_residual(self) -> Array:
+        # The minority is inside the margin, q = 1; the majority on it, with any q: the one that balances.
+        positive, negative = self._class_weights()
+        share = np.where(self.targets > 0, min(1.0, negative / positive), min(1.0, positive / negative))
+        return self.targets * self.weights * share
 
 
 LOSSES: dict[str, type[Loss]] = {loss.name: loss for loss in (SquaredLoss, LogisticLoss, HingeLoss)}

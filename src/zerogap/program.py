@@ -27,6 +27,10 @@ from zerogap.walls import Walls
 Array = NDArray[np.float64]
 
 
+INSIDE = 1e-10
+"""Distance behind a wall, relative to the length of a block, that still counts as inside a hard cone."""
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """A frozen cell program.
@@ -92,6 +96,9 @@ class Program:
             return 0.0
         sign = np.where(self.cells.signs, 1.0, -1.0)
         below = np.maximum(0.0, -sign[None] * (blocks @ self.walls.normals.T))
+        # Solvers return points on the walls: what rounding explains is no violation of a constraint.
+        if self.cone_penalty == np.inf:
+            below[below <= INSIDE * np.linalg.norm(blocks, axis=2, keepdims=True)] = 0.0
         total = below.sum(axis=(0, 1))
         used = total > 0.0
         return float(total[used] @ self.wall_caps[used])
@@ -124,9 +131,10 @@ class Program:
         return best
 
     def null_residual(self) -> Array:
-        """-grad L at the best network without neurons, (n,)."""
-        constant = self.loss.best_constant() if self.offset else 0.0
-        return -self.loss.gradient(np.full(self.rows.samples, constant))
+        """An optimal dual point of the networks without neurons, (n,)."""
+        if self.offset:
+            return self.loss.constant_residual()
+        return -self.loss.gradient(np.zeros(self.rows.samples))
 
     def critical_beta(self) -> float:
         """The beta from which on the network without neurons is optimal (over the listed cells).

@@ -147,4 +147,5 @@ class TwoLayer(ABC):
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments and the class name, ready for JSON."""
-        return {"kind": type(self).__name__, **asdict(self)}
+        options = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {"kind": type(self).__name__, **options}

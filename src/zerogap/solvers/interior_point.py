@@ -147,7 +147,7 @@ class InteriorPoint:
         if effect > 0.0:
             length = min(length, OVERSHOOT * wanted / effect)
         capped = program.cone_penalty < np.inf
-        v = np.zeros_like(centres) if capped else length * centres / sizes
+        v = np.zeros_like(centres) if program.cone_penalty == 0.0 else length * centres / sizes
         # With CENTRING = 1 the analytic centre balances the gauge, K' l = beta v / ||v||.
         walls = max(self._normals.shape[0], 1)
         mu = CENTRING * program.beta * length / walls

@@ -141,11 +141,7 @@ def inverse_roots(matrices: Array) -> Array:
     index = np.arange(p)
     scale = 1.0 / np.sqrt(matrices[:, index, index])
     scaled = scale[:, :, None] * matrices * scale[:, None, :]
-    try:
-        lower = np.linalg.cholesky(scaled)
-    except np.linalg.LinAlgError:
-        scaled[:, index, index] *= 1.0 + 1e-14
-        lower = np.linalg.cholesky(scaled)
+    lower = _cholesky(scaled)
     inverse = np.zeros_like(lower)
     for row in range(p):
         inverse[:, row, row] = 1.0
@@ -153,3 +149,15 @@ def inverse_roots(matrices: Array) -> Array:
             inverse[:, row : row + 1, :row] = -np.matmul(lower[:, row : row + 1, :row], inverse[:, :row, :row])
         inverse[:, row] /= lower[:, row, row, None]
     return np.asarray(inverse * scale[:, None, :])
+
+
+def _cholesky(scaled: Array) -> Array:
+    """Cholesky factors of matrices with unit diagonal, with the smallest jitter that lets them exist."""
+    index = np.arange(scaled.shape[1])
+    for jitter in (0.0, 1e-14, 1e-12, 1e-10):
+        scaled[:, index, index] += jitter
+        try:
+            return np.linalg.cholesky(scaled)
+        except np.linalg.LinAlgError:
+            continue
+    raise np.linalg.LinAlgError("a block is not positive definite")
