@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 
 
 INSIDE = 1e-10
-"""Distance behind a wall, relative to the length of a block, that still counts as inside a hard cone."""
+"""Distance behind a wall, relative to the longest block, that still counts as inside a hard cone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ class Program:
         below = np.maximum(0.0, -sign[None] * (blocks @ self.walls.normals.T))
         # Solvers return points on the walls: what rounding explains is no violation of a constraint.
         if self.cone_penalty == np.inf:
-            below[below <= INSIDE * np.linalg.norm(blocks, axis=2, keepdims=True)] = 0.0
+            below[below <= INSIDE * np.linalg.norm(blocks, axis=2).max(initial=0.0)] = 0.0
         total = below.sum(axis=(0, 1))
         used = total > 0.0
         return float(total[used] @ self.wall_caps[used])

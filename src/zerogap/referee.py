@@ -116,12 +116,12 @@ class Referee:
             value += rho * (violated + gamma(rows.matrix.size + terms) * contradiction + SUBNORMAL)
         return enlarged(value, 4)
 
-    def hear_network(self, network: Network) -> float:
+    def hear_network(self, network: Network, *, refine: bool = True) -> float:
         """Judge a network of the scope; its residuals become dual proposals. Returns its objective."""
         objective = self.objective(network)
         self.ratchet.lower(objective)
         for residual in self._residuals(network):
-            self.hear_residual(residual, refine=True)
+            self.hear_residual(residual, refine=refine)
         return objective
 
     def _residuals(self, network: Network) -> Iterator[Array]:
