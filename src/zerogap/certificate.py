@@ -49,7 +49,7 @@ class Certificate:
     loss : str
     beta : float
     samples, cells, width : int
-        Samples with positive weight; cells or gates of the scope; neurons of the network.
+        Distinct samples with positive weight; cells or gates of the scope; neurons of the network.
     zero_loss : float
         The loss of the best network without neurons, the scale of the relative gap.
     withheld : str or None

@@ -26,6 +26,7 @@ class Question:
     """min over networks of L(f) + beta/2 sum_j (||u_j||^2 + w_j^2), for one architecture on one data set.
 
     Samples of weight zero have been dropped: they neither add loss nor cut cells, as if they were absent.
+    Equal samples with equal targets have been merged into one with the sum of their weights.
     """
 
     architecture: TwoLayer
@@ -53,6 +54,7 @@ class Question:
         present = weights > 0.0
         if not present.all():
             rows, target, weights = rows.keep(present), target[present], weights[present]
+        rows, target, weights = _merged(rows, target, weights)
         return cls(architecture, rows, make_loss(loss, target, weights), beta)
 
     @cached_property
@@ -71,3 +73,17 @@ class Question:
     def constant(self) -> float:
         """The output of the best network without neurons."""
         return self.loss.best_constant() if self.architecture.offset else 0.0
+
+
+def _merged(rows: Rows, target: Array, weights: Array) -> tuple[Rows, Array, Array]:
+    """Equal samples with equal targets as one; only where the sum of the weights is exact."""
+    if np.any(weights != np.rint(weights)) or weights.sum() >= 2.0**53:
+        return rows, target, weights
+    table = np.column_stack([rows.matrix.reshape(rows.samples, -1), target])
+    _, first, inverse = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    if first.size == rows.samples:
+        return rows, target, weights
+    total = np.bincount(inverse.reshape(-1), weights=weights).astype(np.float64)
+    order = np.argsort(first)
+    first = first[order]
+    return Rows(np.ascontiguousarray(rows.matrix[first]), rows.scale), target[first], total[order]

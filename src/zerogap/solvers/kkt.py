@@ -157,7 +157,7 @@ def _cholesky(scaled: Array) -> Array:
     for jitter in (0.0, 1e-14, 1e-12, 1e-10):
         scaled[:, index, index] += jitter
         try:
-            return np.linalg.cholesky(scaled)
+            return np.asarray(np.linalg.cholesky(scaled), dtype=np.float64)
         except np.linalg.LinAlgError:
             continue
     raise np.linalg.LinAlgError("a block is not positive definite")
