@@ -25,7 +25,7 @@ from zerogap.program import Program
 from zerogap.solvers import second_order
 from zerogap.solvers.inequalities import Inequalities
 from zerogap.solvers.iterate import Iterate
-from zerogap.solvers.kkt import NewtonSystem
+from zerogap.solvers.kkt import NewtonSystem, SignedMaps
 from zerogap.solvers.loss_terms import LossTerm, loss_term
 
 Array = NDArray[np.float64]
@@ -71,9 +71,9 @@ class InteriorPoint:
 
     def __init__(self, program: Program, *, max_iterations: int = 100) -> None:
         self._program, self._max_iterations = program, max_iterations
-        _, cells, p = program.shape
-        self._blocks = np.ascontiguousarray(program.operator.blocks())  # (n, P, p)
-        self._matrix = self._blocks.reshape(program.rows.samples, cells * p)
+        p = program.rows.dimension
+        self._maps = np.ascontiguousarray(program.operator.blocks().transpose(1, 2, 0))  # (P, p, n)
+        self._operator = SignedMaps(self._maps, program.families.size)
         self._normals = program.walls.normals if program.cone_penalty > 0.0 else np.zeros((0, p))
         self._sign = np.where(program.cells.signs, 1.0, -1.0)[:, : self._normals.shape[0]]
         upper = np.triu_indices(p)
@@ -104,17 +104,6 @@ class InteriorPoint:
 
     # -- linear maps -------------------------------------------------------------------------------
 
-    def _forward(self, v: Array) -> Array:
-        """A v without the offset; v (m, p), result (n,)."""
-        merged = np.tensordot(self._program.families, v.reshape(self._program.shape), axes=1)
-        return np.asarray(self._matrix @ merged.reshape(-1))
-
-    def _adjoint(self, r: Array) -> Array:
-        """A' r; result (m, p)."""
-        families, cells, p = self._program.shape
-        each = (r @ self._matrix).reshape(1, cells, p)
-        return (self._program.families[:, None, None] * each).reshape(families * cells, p)
-
     def _slacks(self, v: Array) -> Array:
         """K v; result (m, H)."""
         families, cells, _ = self._program.shape
@@ -140,8 +129,8 @@ class InteriorPoint:
         # that each would then overshoot the targets by itself.
         centres = np.tile(program.cells.centres, (families, 1))
         sizes = np.linalg.norm(centres, axis=1, keepdims=True)
-        effects = np.einsum("nip,ip->ni", self._blocks, program.cells.centres / sizes[:cells])
-        effect = float(np.sqrt(np.mean(np.sum(effects**2, axis=0))))
+        effects = np.einsum("ipn,ip->in", self._maps, program.cells.centres / sizes[:cells])
+        effect = float(np.sqrt(np.mean(np.sum(effects**2, axis=1))))
         wanted = float(np.linalg.norm(program.loss.gradient(f) / program.loss.weights))
         length = scale / (program.beta * families * cells)
         if effect > 0.0:
@@ -159,14 +148,14 @@ class InteriorPoint:
             slack = self._slacks(v)
             caps = np.broadcast_to(program.wall_caps, slack.shape)
             cones = Inequalities.capped(slack, caps, mu) if capped else Inequalities.hard(slack, mu)
-        f = f + self._forward(v)
+        f = f + self._operator.forward(v)
         return _State(v, t, z, constant, cones, loss_term(program.loss, f, mu))
 
     def _report(self, state: _State, passes: float) -> Iterate:
         program = self._program
         shape = program.shape
         f, r = state.loss.f, state.loss.residual
-        gradient = self._adjoint(r)
+        gradient = self._operator.adjoint(r)
         primal = program.loss.value(f) + program.beta * float(program.gauge.value(state.v).sum())
         multipliers = None
         if state.cones is not None:
@@ -196,7 +185,12 @@ class InteriorPoint:
         try:
             hessians = self._hessians(scaling, cones)
             system = NewtonSystem(
-                self._blocks, program.families, hessians, curvature, program.offset, program.loss.smooth
+                self._maps,
+                program.families,
+                hessians,
+                curvature,
+                offset=program.offset,
+                smooth=program.loss.smooth,
             )
         except np.linalg.LinAlgError:
             return None
@@ -246,7 +240,7 @@ class InteriorPoint:
         if cones is None and kept.size < p:
             # A proximal term for the free coordinates of gated blocks, which nothing else holds.
             free = np.flatnonzero(~self._penalised)
-            size = np.einsum("nip,nip->p", self._blocks, self._blocks)[free] + 1e-300
+            size = np.einsum("ipn,ipn->p", self._maps, self._maps)[free] + 1e-300
             hessians[:, free, free] += 1e-7 * size / self._program.cells.count
         return hessians
 
@@ -265,7 +259,7 @@ class InteriorPoint:
         target = -product_target(scaling, self._weight * mu, cone_products)
         constant_z, head = scaling.eliminate(scaling.solve(target))
         constant_r, _ = loss.linearise(mu, margin_products)
-        residual = self._adjoint(loss.residual + constant_r)
+        residual = self._operator.adjoint(loss.residual + constant_r)
         residual[:, self._penalised] += state.z + constant_z
         constant_l = weight = None
         if cones is not None:
@@ -274,10 +268,11 @@ class InteriorPoint:
         right_offset = float(np.sum(reduction * loss.residual + constant_r)) if self._program.offset else 0.0
         if reduction != 1.0:
             residual -= (1.0 - reduction) * self._residual(state)
-        dv, db, image = system.solve(residual, right_offset)
+        # The predictor only measures how far one can go: with bounded curvature it needs no refinement.
+        dv, db, image = system.solve(residual, right_offset, refine=mu > 0.0 or not self._program.loss.smooth)
         if not np.isfinite(dv).all():
             return None
-        df = self._forward(dv) + db
+        df = self._operator.forward(dv) + db
         dve = dv[:, self._penalised]
         dt = scaling.height(head, dve)
         diagonal, tail, factor = scaling.hessian()
@@ -316,7 +311,7 @@ class InteriorPoint:
 
     def _residual(self, state: _State) -> Array:
         """A' r + K' l + E z, zero at the solution; (m, p)."""
-        residual = self._adjoint(state.loss.residual)
+        residual = self._operator.adjoint(state.loss.residual)
         residual[:, self._penalised] += state.z
         if state.cones is not None:
             residual += self._push(state.cones.l)

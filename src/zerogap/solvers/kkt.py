@@ -12,19 +12,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.blas import dsyrk
 
 Array = NDArray[np.float64]
 
 
 class NewtonSystem:
-    """Factor once, solve for several right-hand sides, each with one step of iterative refinement.
+    """Factor once, solve for several right-hand sides.
 
     Parameters
     ----------
-    blocks : (n, P, p) float64
-        T_i.
-    families : (F,) float64
-        Output signs; m = F P.
+    maps : (P, p, n) float64
+        The transposed T_i.
+    signs : (F,) float64
+        Output signs of the families, (1,) or (1, -1); m = F P.
     hessians : (m, p, p) float64
         B, positive definite.
     curvature : (n,) float64
@@ -40,17 +41,17 @@ class NewtonSystem:
     """
 
     def __init__(
-        self, blocks: Array, families: Array, hessians: Array, curvature: Array, offset: bool, smooth: bool = True
+        self, maps: Array, signs: Array, hessians: Array, curvature: Array, *, offset: bool, smooth: bool = True
     ) -> None:
-        n, cells, p = blocks.shape
-        self._matrix = blocks.reshape(n, cells * p)
-        self._families, self._hessians, self._curvature, self._offset = families, hessians, curvature, offset
-        self._shape = (families.size, cells, p)
-        self._primal = smooth and families.size * cells * p < n
+        cells, p, n = maps.shape
+        families = signs.size
+        self._operator = SignedMaps(maps, families)
+        self._hessians, self._curvature, self._offset = hessians, curvature, offset
+        self._root = np.sqrt(curvature)
+        self._primal = smooth and families * cells * p < n
         if self._primal:
-            full = np.concatenate([sign * self._matrix for sign in families], axis=1)
-            root = np.sqrt(curvature)[:, None] * full
-            normal = root.T @ root
+            stacked = np.concatenate([sign * maps for sign in signs]).reshape(-1, n) * self._root
+            normal = stacked @ stacked.T
             for block in range(hessians.shape[0]):
                 part = slice(block * p, (block + 1) * p)
                 normal[part, part] += hessians[block]
@@ -58,25 +59,23 @@ class NewtonSystem:
         else:
             self._whitening = inverse_roots(hessians)
             inverses = np.matmul(self._whitening.transpose(0, 2, 1), self._whitening)
-            merged = inverses.reshape(families.size, cells, p, p).sum(axis=0)
+            merged = inverses.reshape(families, cells, p, p).sum(axis=0)
             # The directions that this jitter drowns are those that hardly enter S.
             merged[:, np.arange(p), np.arange(p)] += 1e-15 * np.trace(merged, axis1=1, axis2=2)[:, None]
-            roots = np.linalg.cholesky(merged)
-            half = np.matmul(blocks.transpose(1, 0, 2), roots).transpose(1, 0, 2).reshape(n, cells * p)
-            self._root = np.sqrt(curvature)
-            half = self._root[:, None] * half
-            gram = half @ half.T
+            half = np.matmul(np.linalg.cholesky(merged).transpose(0, 2, 1), maps).reshape(cells * p, n)
+            half *= self._root
+            gram = dsyrk(1.0, half.T, lower=1)
             gram[np.arange(n), np.arange(n)] += 1.0
-            self._factor = cho_factor(gram, lower=True, check_finite=False)
+            self._factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
         if offset:
             # The response to a unit offset; 1' q of it is the Schur complement.
-            zero = np.zeros((families.size * cells, p))
+            zero = np.zeros((families * cells, p))
             self._response = self._solve_blocks(zero, np.ones(n))
             self._corner = float(self._response[1].sum())
             if not self._corner > 0.0:
                 raise np.linalg.LinAlgError("offset is not determined")
 
-    def solve(self, right: Array, right_offset: float = 0.0) -> tuple[Array, float, Array]:
+    def solve(self, right: Array, right_offset: float = 0.0, *, refine: bool = True) -> tuple[Array, float, Array]:
         """The solution with its image q.
 
         q = w (A dv + b 1) is returned because recomputing it from dv loses as many digits as w is large.
@@ -85,16 +84,20 @@ class NewtonSystem:
         ----------
         right : (m, p) float64
         right_offset : float
+        refine : bool
+            One step of iterative refinement.
 
         Returns
         -------
         dv : (m, p), db : float, q : (n,)
         """
-        zero = np.zeros(self._matrix.shape[0])
+        zero = np.zeros(self._curvature.size)
         dv, db, q = self._once(right, right_offset, zero)
-        # One refinement step, on the augmented system B dv + A'q = g, q / w = A dv + db.
-        residual = right - np.einsum("mij,mj->mi", self._hessians, dv) - self._adjoint(q)
-        mismatch = self._forward(dv) + db - q / np.maximum(self._curvature, 1e-300)
+        if not refine:
+            return dv, db, q
+        # On the augmented system B dv + A'q = g, q / w = A dv + db.
+        residual = right - np.einsum("mij,mj->mi", self._hessians, dv) - self._operator.adjoint(q)
+        mismatch = self._operator.forward(dv) + db - q / np.maximum(self._curvature, 1e-300)
         more = self._once(residual, right_offset - float(q.sum()), mismatch)
         return dv + more[0], db + more[1], q + more[2]
 
@@ -109,26 +112,44 @@ class NewtonSystem:
     def _solve_blocks(self, right: Array, shift: Array) -> tuple[Array, Array]:
         """The same without the offset: dv and q."""
         if self._primal:
-            reduced = right - self._adjoint(self._curvature * shift)
+            reduced = right - self._operator.adjoint(self._curvature * shift)
             flat = cho_solve(self._factor, reduced.reshape(-1), check_finite=False)
             dv = flat.reshape(right.shape)
-            return dv, self._curvature * (self._forward(dv) + shift)
-        image = self._forward(self._solve_hessians(right)) + shift
+            return dv, self._curvature * (self._operator.forward(dv) + shift)
+        image = self._operator.forward(self._solve_hessians(right)) + shift
         q = self._root * cho_solve(self._factor, self._root * image, check_finite=False)
-        return self._solve_hessians(right - self._adjoint(q)), q
+        return self._solve_hessians(right - self._operator.adjoint(q)), q
 
     def _solve_hessians(self, right: Array) -> Array:
         """B^{-1} right."""
         white = np.einsum("mij,mj->mi", self._whitening, right)
         return np.einsum("mji,mj->mi", self._whitening, white)
 
-    def _forward(self, dv: Array) -> Array:
-        merged = np.tensordot(self._families, dv.reshape(self._shape), axes=1)
-        return np.asarray(self._matrix @ merged.reshape(-1))
 
-    def _adjoint(self, values: Array) -> Array:
-        each = (values @ self._matrix).reshape(1, *self._shape[1:])
-        return (self._families[:, None, None] * each).reshape(-1, self._shape[2])
+class SignedMaps:
+    """A = [+T_1 ... +T_P -T_1 ... -T_P] (or the first half only), applied without being formed.
+
+    Parameters
+    ----------
+    maps : (P, p, n) float64
+        The transposed T_i, contiguous.
+    families : int
+        1 or 2.
+    """
+
+    def __init__(self, maps: Array, families: int) -> None:
+        self._matrix = maps.reshape(-1, maps.shape[2])
+        self._cells, self._double = maps.shape[0], families == 2
+
+    def forward(self, v: Array) -> Array:
+        """A v; v (m, p), result (n,)."""
+        merged = v[: self._cells] - v[self._cells :] if self._double else v
+        return np.asarray(merged.reshape(-1) @ self._matrix)
+
+    def adjoint(self, r: Array) -> Array:
+        """A' r; r (n,), result (m, p)."""
+        each = (self._matrix @ r).reshape(self._cells, -1)
+        return np.concatenate([each, -each]) if self._double else each
 
 
 def inverse_roots(matrices: Array) -> Array:
