@@ -42,6 +42,7 @@ class Loss(ABC):
     name: ClassVar[str] = ""
     margin: ClassVar[bool] = False
     smooth: ClassVar[bool] = True
+    quadratic: ClassVar[bool] = False
 
     @abstractmethod
     def value(self, f: Array) -> float:
@@ -93,6 +94,7 @@ class SquaredLoss(Loss):
     """L(f) = 1/2 sum_s c_s (f_s - y_s)^2 and L*(z) = sum_s z_s^2 / (2 c_s) + y_s z_s."""
 
     name: ClassVar[str] = "squared"
+    quadratic: ClassVar[bool] = True
 
     def value(self, f: Array) -> float:
         return 0.5 * float(self.weights @ (f - self.targets) ** 2)

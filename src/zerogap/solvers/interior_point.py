@@ -268,8 +268,8 @@ class InteriorPoint:
         right_offset = float(np.sum(reduction * loss.residual + constant_r)) if self._program.offset else 0.0
         if reduction != 1.0:
             residual -= (1.0 - reduction) * self._residual(state)
-        # The predictor only measures how far one can go: with bounded curvature it needs no refinement.
-        dv, db, image = system.solve(residual, right_offset, refine=mu > 0.0 or not self._program.loss.smooth)
+        # The predictor only measures how far one can go: with constant curvature it needs no refinement.
+        dv, db, image = system.solve(residual, right_offset, refine=mu > 0.0 or not self._program.loss.quadratic)
         if not np.isfinite(dv).all():
             return None
         df = self._operator.forward(dv) + db
@@ -296,7 +296,7 @@ class InteriorPoint:
 
     def _damped(self, state: _State, direction: _Direction, length: float) -> _State:
         """The step, shortened while a non-quadratic loss makes the stationarity residual grow."""
-        if self._program.loss.name == "squared" or not self._program.loss.smooth:
+        if self._program.loss.quadratic or not self._program.loss.smooth:
             return self._moved(state, direction, length)
         before = self._stationarity(state)
         for _ in range(12):
