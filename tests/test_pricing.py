@@ -5,18 +5,18 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-import exact
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import exact
 import zerogap as zg
 from zerogap.pricing import Pricer
 from zerogap.program import Program
 from zerogap.question import Question
-from zerogap.training import choose_cells
+from zerogap.scope import choose_cells
 
 Array = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from instances import GATED, INSTANCES, LOSSES, RELU, Instance, make, solved
 
 import zerogap as zg
+from instances import GATED, INSTANCES, LOSSES, RELU, Instance, make, solved
 from zerogap.architectures import MLP
 from zerogap.arrangements import enumerate_cells
 from zerogap.baselines import train_by_gradient

@@ -6,26 +6,26 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
-import exact
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from instances import INSTANCES, LOSSES, Instance, solved
 from numpy.typing import NDArray
 
+import exact
 import zerogap as zg
-from zerogap.losses import make_loss
+from instances import INSTANCES, LOSSES, Instance, solved
+from zerogap.losses import LOSSES as LOSS_CLASSES
 from zerogap.program import Program
 from zerogap.question import Question
 from zerogap.referee import Ratchet, Referee
+from zerogap.scope import choose_cells
 from zerogap.solvers import Iterate, make_solver
-from zerogap.training import choose_cells
 
 Array = NDArray[np.float64]
 
 MODERATE = settings(max_examples=50, derandomize=True, deadline=None)
-GARBAGE = settings(max_examples=25, derandomize=True, deadline=None)
+GARBAGE = settings(max_examples=30, derandomize=True, deadline=None)
 
 SPECIAL = (0.0, -0.0, 5e-324, 1e-310, 1e-200, 1e-17, 1e-9, 1.0, 1e9, 1e150, 1e200, 1e308, np.inf, np.nan)
 MULTIPLES = (1e-300, 1e-12, 0.01, 0.3, 0.5, 0.8, 0.9, 0.99, 1.0, 1.01, 1.5, 10.0, 1e12, 1e300)
@@ -106,6 +106,43 @@ def test_garbage_never_lifts_the_bound_above_the_optimum(name: str) -> None:
 
     with np.errstate(all="ignore"):
         check()
+
+
+@pytest.mark.parametrize("name", PLAIN + OTHERS)
+def test_bad_multipliers_never_lift_the_bound_above_the_optimum(name: str) -> None:
+    """One entry or all of them undefined, infinite, huge or negative, with residuals that are tempting to believe."""
+    _, question, program, proposed = judged(name)
+    optimum = solved(name).certificate.objective
+    shape = (2, program.cells.count, program.walls.count)
+    for value in (np.nan, np.inf, -np.inf, 1e300, 1e150, 1e20, -1.0, -1e300):
+        one = np.zeros(shape)
+        one[:, -1, -1] = value
+        for multipliers in (np.full(shape, value), one):
+            for residual in (proposed.residual, program.null_residual()):
+                for refine in (False, True):
+                    assert bound_of(question, program, (residual, multipliers, refine)) <= optimum, value
+
+
+@pytest.mark.parametrize("loss", ["logistic", "hinge"])
+def test_a_free_bias_with_balanced_residuals(loss: str) -> None:
+    """Residuals that sum to zero already, on the ends of the box or tiny, are judged like any other."""
+    _, question, program, _ = judged(f"mlp-{loss}-bias=free")
+    optimum = solved(f"mlp-{loss}-bias=free").certificate.objective
+    first = np.flatnonzero(question.loss.targets > 0)[0], np.flatnonzero(question.loss.targets < 0)[0]
+    one = np.zeros(program.rows.samples)
+    one[list(first)] = 1.0, -1.0
+    for residual in (one, question.loss.targets, 0.0 * one, 1e-300 * one, 0.5 * one, one + 1e-200):
+        assert bound_of(question, program, (residual, None, True)) <= optimum
+
+
+def test_certify_survives_a_residual_on_the_ends_of_the_box() -> None:
+    """Three neurons that violate or satisfy every margin by far, as a diverged training run leaves them."""
+    rng = np.random.default_rng(14)
+    X, y = rng.standard_normal((6, 2)), np.resize([1.0, -1.0], 6)
+    first = 10.0 ** rng.uniform(0.0, 3.0) * rng.standard_normal((3, 3))
+    network = zg.Network(zg.MLP(bias="free"), first, rng.standard_normal(3))
+    certificate = zg.certify(network, X, y, loss="hinge", beta=0.1, prove=False)
+    assert certificate.lower_bound <= certificate.objective
 
 
 @pytest.mark.parametrize("name", PLAIN + OTHERS)
@@ -273,7 +310,7 @@ def test_bounds_enclose_the_loss_of_the_empty_network(loss: str, bias: bool | st
     """With a huge beta the optimum is a constant: bound <= exact optimum <= objective, 1e-12 apart."""
     architecture = zg.MLP(bias=bias)
 
-    @MODERATE
+    @settings(max_examples=15, derandomize=True, deadline=None)
     @given(st.integers(0, 2**32), st.sampled_from([1e-6, 1.0, 1e6]))
     def check(seed: int, size: float) -> None:
         rng = np.random.default_rng(seed)
@@ -282,11 +319,12 @@ def test_bounds_enclose_the_loss_of_the_empty_network(loss: str, bias: bool | st
             y = size * (y * rng.standard_normal(5) + 10.0 * rng.integers(0, 2))
         weights = rng.uniform(0.1, 10.0, 5)
         question = {"loss": loss, "beta": 1e9, "sample_weight": weights}
-        result = zg.train(architecture, X, y, arrangements=5, **question)
-        certificate = result.certificate
+        result = zg.train(architecture, X, y, arrangements=5, tol=1e-9, **question)
+        assert result.network.width == 0
+        # By the residual of the network itself, whatever the solver has said.
+        certificate = zg.certify(result.network, X, y, arrangements=5, prove=False, **question)
         constant = exact.exact([result.network.offset]) * 5
         attained = exact.loss_value(loss, exact.exact(y), exact.exact(weights), constant)
-        assert result.network.width == 0
         assert Fraction(certificate.objective) >= attained
         if loss == "squared" and bias == "free":
             targets, masses = exact.exact(y), exact.exact(weights)
@@ -294,7 +332,9 @@ def test_bounds_enclose_the_loss_of_the_empty_network(loss: str, bias: bool | st
             attained = exact.loss_value(loss, targets, masses, [mean] * 5)
         assert Fraction(certificate.lower_bound) <= attained
         spread = float(np.abs(y).max() ** 2 * weights.sum()) + float(attained)
-        assert certificate.absolute_gap <= 1e-11 * spread
+        assert result.certificate.lower_bound <= certificate.objective
+        # The residual of the hinge loss on its kinks is not unique, and the network does not tell it.
+        assert (loss == "hinge" and bias == "free") or certificate.absolute_gap <= 1e-11 * spread
 
     check()
 
@@ -310,7 +350,7 @@ def test_dual_values_are_rounded_down(loss: str, seed: int, radius: float, size:
     shares = rng.random(n) * 10.0 ** -rng.integers(0, 12, n)
     shares = np.where(rng.random(n) < 0.5, shares, 1.0 - shares)
     r = y * weights * shares if loss != "squared" else size * rng.standard_normal(n)
-    terms = make_loss("squared", y, weights) if loss == "squared" else type(make_loss(loss, np.array([1.0, -1.0]), np.ones(2)))(y, weights)
+    terms = LOSS_CLASSES[loss](y, weights)
     lower = terms.dual_lower(r, radius)
     low, high = terms.box()
     for _ in range(4):
@@ -322,7 +362,7 @@ def test_dual_values_are_rounded_down(loss: str, seed: int, radius: float, size:
         truth = exact.dual_value(loss, exact.exact(y), exact.exact(weights), moved)
         assert Fraction(lower) <= truth
     if radius == 0.0:
-        magnitude = float(np.abs(y * r).sum() + (r * r / weights).sum())
+        magnitude = float(np.abs(y * r).sum() + (r * r / weights).sum()) + abs(float(truth))
         assert float(truth) - lower <= 1e-13 * magnitude + 1e-300
 
 
@@ -336,7 +376,7 @@ def test_losses_are_rounded_up(loss: str, seed: int, radius: float, size: float)
     if loss == "squared":
         y = y * rng.standard_normal(n)
     f, error = size * rng.standard_normal(n), radius * rng.random(n)
-    upper = make_loss(loss, y, weights).upper(f, error)
+    upper = LOSS_CLASSES[loss](y, weights).upper(f, error)
     for _ in range(4):
         steps = [Fraction(float(e)) * int(sign) for e, sign in zip(error, rng.integers(-1, 2, n), strict=True)]
         moved = [value + step for value, step in zip(exact.exact(f), steps, strict=True)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import reference
-from instances import INSTANCES, RELU, Instance, make, solved
 
+import reference
 import zerogap as zg
+from instances import INSTANCES, RELU, Instance, make, solved
 
 
 def expected(instance: Instance) -> float:

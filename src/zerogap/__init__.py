@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from zerogap.architectures import CNN, MLP
     from zerogap.certificate import Certificate
+    from zerogap.certification import certify, critical_beta
     from zerogap.data import Dataset, load_dataset
     from zerogap.errors import (
         DataFileError,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     )
     from zerogap.history import Iteration
     from zerogap.network import Network
-    from zerogap.training import Result, certify, critical_beta, train
+    from zerogap.training import Result, train
 
 _HOMES = {
     "CNN": "architectures",
@@ -38,8 +39,8 @@ _HOMES = {
     "Status": "errors",
     "ToleranceError": "errors",
     "ZerogapError": "errors",
-    "certify": "training",
-    "critical_beta": "training",
+    "certify": "certification",
+    "critical_beta": "certification",
     "load_dataset": "data",
     "train": "training",
 }

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from zerogap.architectures import CNN, MLP, TwoLayer
 from zerogap.baselines import train_by_gradient
+from zerogap.certification import certify
 from zerogap.data import NAMED_SETS, Dataset, load_dataset
 from zerogap.errors import InputError, MissingExtraError, ZerogapError
 from zerogap.files import make_folder, write_atomically
@@ -29,7 +30,7 @@ from zerogap.network import Network
 from zerogap.report.pictures import filters_picture, gap_picture
 from zerogap.report.scores import score, score_name
 from zerogap.report.summary import Comparison, Summary
-from zerogap.training import Result, certify, train
+from zerogap.training import Result, train
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Neural networks trained to proven global optimality."

@@ -1,4 +1,4 @@
-"""train, certify and critical_beta: from data to a network with its certificate."""
+"""train: from data to a network with its certificate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.architectures import Neurons, TwoLayer
-from zerogap.arrangements import Cells, cells_of_gates, count_bound, enumerate_cells, sample_cells
 from zerogap.certificate import Certificate
 from zerogap.errors import InputError, Status, ToleranceError
 from zerogap.history import Iteration
@@ -19,14 +18,12 @@ from zerogap.network import Network
 from zerogap.program import Program
 from zerogap.question import Question
 from zerogap.referee import Referee
+from zerogap.scope import choose_cells
 from zerogap.solvers import Iterate, make_solver
-from zerogap.validation import finite_array, generator, positive
+from zerogap.validation import generator, positive
 
 Array = NDArray[np.float64]
 Callback = Callable[[Iteration], object]
-
-SMALL = 5_000
-"""``certify`` enumerates by itself when there can be no more cells than this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,156 +161,6 @@ def train(
     if status in (Status.STALLED, Status.OPTIMAL):
         status = Status.OPTIMAL if certificate.proved and certificate.gap <= tol else Status.STALLED
     return Result(network, certificate, tuple(history), status)
-
-
-def certify(
-    network: Network,
-    X: Any,
-    y: Any,
-    *,
-    loss: str = "squared",
-    beta: float = 1.0,
-    arrangements: int | str | Any | None = None,
-    prove: bool | float = True,
-    sample_weight: Any = None,
-    random_state: int | np.random.Generator | None = 0,
-) -> Certificate:
-    """How far a network, trained by anyone, is from the optimum of its scope.
-
-    Parameters
-    ----------
-    network : Network
-        Ours, or built from raw arrays with ``zg.Network(architecture, first, second)``.
-    X, y, loss, beta, sample_weight
-        As in ``train``; beta is the weight decay that the network was trained with, in the convention
-        of ``train``.
-    arrangements : optional
-        As in ``train``. By default all cells if there are at most 5000 of them (scope ``global``), else
-        none besides the network's own. The cells (or gates) of the network's own neurons are always
-        added, so that the network belongs to the scope it is judged in.
-    prove : bool or float
-        True solves the convex program of the scope for its best bound, a number does so for at most that
-        many seconds, False uses the residual of the network alone. Only the gap depends on it, never the
-        truth of the claim.
-    random_state : int, Generator or None
-        For sampling cells.
-
-    Returns
-    -------
-    Certificate
-        Its objective is the network's; its bound is the better one of those that the network's own
-        residual and (with `prove`) the solved program give.
-
-    Raises
-    ------
-    InputError
-        If an argument cannot be used.
-    """
-    if not isinstance(network, Network):
-        raise InputError("network", type(network).__name__, "a zg.Network", "build one with zg.Network(...)")
-    seconds = _effort(prove)
-    question = Question.of(network.architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
-    if network.width and network.first.shape[1] != question.rows.dimension:
-        raise InputError(
-            "X",
-            f"rows with {question.rows.dimension} entries",
-            f"{network.first.shape[1]}, as in the first layer of the network",
-            "use data of the shape that the network was trained on",
-        )
-    walls = question.walls
-    if arrangements is None:
-        few = count_bound(walls.count, min(walls.count, walls.dimension)) <= SMALL
-        arrangements = "enumerate" if few and not network.architecture.gated else None
-    cells = (
-        _no_cells(question) if arrangements is None else choose_cells(question, arrangements, generator(random_state))
-    )
-    if not cells.complete and network.width:
-        own = network.gates if network.gates is not None else network.first
-        cells = cells.union(Cells(walls.signs(own), own))
-        cells = cells.take(_first_cells(cells))
-    elif not cells.count:
-        cells = choose_cells(question, 1, generator(random_state))
-    program = question.program(cells)
-    referee = Referee(question, program)
-    objective = referee.hear_network(network)
-    if seconds > 0.0 and referee.verdict(network, objective).gap > 1e-9:
-        _solve_dual(program, referee, seconds)
-    return referee.verdict(network, objective)
-
-
-def _solve_dual(program: Program, referee: Referee, seconds: float) -> None:
-    """Let the solver propose residuals until its own gap is closed or the time is up."""
-    started = time.monotonic()
-    last: Iterate | None = None
-    try:
-        for last in make_solver("interior_point", program, tol=1e-10, max_time=seconds):
-            if last.gap <= 1e-10 or time.monotonic() - started >= seconds:
-                break
-    except KeyboardInterrupt:
-        pass
-    if last is not None:
-        referee.hear_residual(last.residual, last.multipliers, refine=True)
-
-
-def critical_beta(
-    architecture: TwoLayer,
-    X: Any,
-    y: Any,
-    *,
-    loss: str = "squared",
-    arrangements: int | str | Any = "enumerate",
-    sample_weight: Any = None,
-    random_state: int | np.random.Generator | None = 0,
-) -> float:
-    """The beta from which on the network without neurons is optimal over the chosen cells.
-
-    Exact up to rounding for smooth losses, or without an output offset; an upper bound for the hinge
-    loss with ``bias="free"``. Parameters are those of ``train``.
-    """
-    question = Question.of(architecture, X, y, loss=loss, beta=1.0, sample_weight=sample_weight)
-    cells = choose_cells(question, arrangements, generator(random_state))
-    return question.program(cells).critical_beta()
-
-
-def choose_cells(question: Question, arrangements: Any, rng: np.random.Generator) -> Cells:
-    """The cells that the argument `arrangements` of ``train`` stands for."""
-    walls, gated = question.walls, question.architecture.gated
-    if isinstance(arrangements, str):
-        if arrangements != "enumerate":
-            raise InputError(
-                "arrangements", repr(arrangements), "'enumerate', a positive integer or an array", "choose one of these"
-            )
-        return enumerate_cells(walls, question.rows.flat)
-    if isinstance(arrangements, (int, np.integer)) and not isinstance(arrangements, bool):
-        if arrangements < 1:
-            raise InputError("arrangements", repr(arrangements), "a positive number of cells", "pass for example 200")
-        return sample_cells(walls, int(arrangements), rng, centred=not gated)
-    if isinstance(arrangements, (bool, float)) or arrangements is None:
-        raise InputError(
-            "arrangements", repr(arrangements), "'enumerate', a positive integer or an array", "choose one of these"
-        )
-    gates = finite_array("arrangements", arrangements, "pass gate vectors as an array (P, p)")
-    if gates.ndim != 2:
-        raise InputError("arrangements", f"shape {gates.shape}", "gate vectors (P, p)", "pass one gate per row")
-    return cells_of_gates(walls, gates, centred=not gated)
-
-
-def _effort(prove: bool | float) -> float:
-    """Seconds that `prove` allows."""
-    if isinstance(prove, (bool, np.bool_)):
-        return np.inf if prove else 0.0
-    return positive("prove", prove, infinite=True, zero=True)
-
-
-def _first_cells(cells: Cells) -> NDArray[np.intp]:
-    seen: dict[bytes, int] = {}
-    for index, key in enumerate(cells.keys()):
-        seen.setdefault(key, index)
-    return np.fromiter(seen.values(), dtype=np.intp)
-
-
-def _no_cells(question: Question) -> Cells:
-    return Cells(np.empty((0, question.walls.count), dtype=bool), np.empty((0, question.rows.dimension)))
 
 
 def _no_weights(question: Question) -> tuple[Array, Array, Array | None]:

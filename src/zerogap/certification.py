@@ -1,0 +1,123 @@
+"""certify and critical_beta: what can be proved about networks that are already there."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from zerogap.architectures import TwoLayer
+from zerogap.certificate import Certificate
+from zerogap.errors import InputError
+from zerogap.network import Network
+from zerogap.program import Program
+from zerogap.question import Question
+from zerogap.referee import Referee
+from zerogap.scope import cells_around, choose_cells
+from zerogap.solvers import Iterate, make_solver
+from zerogap.validation import generator, positive
+
+
+def certify(
+    network: Network,
+    X: Any,
+    y: Any,
+    *,
+    loss: str = "squared",
+    beta: float = 1.0,
+    arrangements: int | str | Any | None = None,
+    prove: bool | float = True,
+    sample_weight: Any = None,
+    random_state: int | np.random.Generator | None = 0,
+) -> Certificate:
+    """How far a network, trained by anyone, is from the optimum of its scope.
+
+    Parameters
+    ----------
+    network : Network
+        Ours, or built from raw arrays with ``zg.Network(architecture, first, second)``.
+    X, y, loss, beta, sample_weight
+        As in ``train``; beta is the weight decay that the network was trained with, in the convention
+        of ``train``.
+    arrangements : optional
+        As in ``train``. By default all cells if there are at most 5000 of them (scope ``global``), else
+        none besides the network's own. The cells (or gates) of the network's own neurons are always
+        added, so that the network belongs to the scope it is judged in.
+    prove : bool or float
+        True solves the convex program of the scope for its best bound, a number does so for at most that
+        many seconds, False uses the residual of the network alone. Only the gap depends on it, never the
+        truth of the claim.
+    random_state : int, Generator or None
+        For sampling cells.
+
+    Returns
+    -------
+    Certificate
+        Its objective is the network's; its bound is the better one of those that the network's own
+        residual and (with `prove`) the solved program give.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used.
+    """
+    if not isinstance(network, Network):
+        raise InputError("network", type(network).__name__, "a zg.Network", "build one with zg.Network(...)")
+    seconds = _effort(prove)
+    question = Question.of(network.architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
+    if network.width and network.first.shape[1] != question.rows.dimension:
+        raise InputError(
+            "X",
+            f"rows with {question.rows.dimension} entries",
+            f"{network.first.shape[1]}, as in the first layer of the network",
+            "use data of the shape that the network was trained on",
+        )
+    cells = cells_around(question, network, arrangements, generator(random_state))
+    program = question.program(cells)
+    referee = Referee(question, program)
+    objective = referee.hear_network(network)
+    if seconds > 0.0 and referee.verdict(network, objective).gap > 1e-9:
+        _solve_dual(program, referee, seconds)
+    return referee.verdict(network, objective)
+
+
+def critical_beta(
+    architecture: TwoLayer,
+    X: Any,
+    y: Any,
+    *,
+    loss: str = "squared",
+    arrangements: int | str | Any = "enumerate",
+    sample_weight: Any = None,
+    random_state: int | np.random.Generator | None = 0,
+) -> float:
+    """The beta from which on the network without neurons is optimal over the chosen cells.
+
+    Exact up to rounding for smooth losses, or without an output offset; an upper bound for the hinge
+    loss with ``bias="free"``. Parameters are those of ``train``.
+    """
+    question = Question.of(architecture, X, y, loss=loss, beta=1.0, sample_weight=sample_weight)
+    cells = choose_cells(question, arrangements, generator(random_state))
+    return question.program(cells).critical_beta()
+
+
+def _solve_dual(program: Program, referee: Referee, seconds: float) -> None:
+    """Let the solver propose residuals until its own gap is closed or the time is up."""
+    started = time.monotonic()
+    last: Iterate | None = None
+    try:
+        for last in make_solver("interior_point", program, tol=1e-10, max_time=seconds):
+            if last.gap <= 1e-10 or time.monotonic() - started >= seconds:
+                break
+    except KeyboardInterrupt:
+        pass
+    if last is not None:
+        referee.hear_residual(last.residual, last.multipliers, refine=True)
+
+
+def _effort(prove: bool | float) -> float:
+    """Seconds that `prove` allows."""
+    if isinstance(prove, (bool, np.bool_)):
+        return np.inf if prove else 0.0
+    return positive("prove", prove, infinite=True, zero=True)
