@@ -26,6 +26,7 @@ SMALL = st.integers(-3, 3)
 RESIDUALS = st.lists(st.floats(-1e3, 1e3).map(lambda r: r if abs(r) > 1e-100 else 0.0), min_size=6, max_size=6)
 
 
+# Targets differ everywhere: equal samples with equal targets would be merged.
 def program_of(architecture: Any, X: Any, y: Any, *, arrangements: Any = "enumerate", beta: float = 1e-6) -> Program:
     """With a tiny beta, so that refinement works on every cell."""
     question = Question.of(architecture, X, y, loss="squared", beta=beta)
@@ -58,7 +59,7 @@ def exact_price_squared(program: Program, r: list[Fraction], *, free: bool = Fal
 )
 def test_prices_in_the_plane_are_exact_from_above(matrix: list[tuple[int, int]], r: list[float], bias: bool) -> None:
     architecture, X = plane(matrix, bias)
-    program = program_of(architecture, X, np.ones(len(matrix)))
+    program = program_of(architecture, X, np.arange(len(matrix)))
     residual = np.array(r[: len(matrix)])
     truth = exact_price_squared(program, exact.exact(residual))
     pricer = Pricer(program)
@@ -75,7 +76,7 @@ def test_prices_in_the_plane_are_exact_from_above(matrix: list[tuple[int, int]],
     st.lists(st.integers(-9, 9), min_size=5, max_size=5),
 )
 def test_prices_with_a_free_bias_are_exact_from_above(column: list[int], r: list[int]) -> None:
-    program = program_of(zg.MLP(bias="free"), np.array(column, dtype=float)[:, None], np.ones(len(column)))
+    program = program_of(zg.MLP(bias="free"), np.array(column, dtype=float)[:, None], np.arange(len(column)))
     head = r[: len(column) - 1]
     residual = np.array([*head, -sum(head)], dtype=float)
     truth = exact_price_squared(program, exact.exact(residual), free=True)
@@ -96,7 +97,7 @@ def test_prices_with_a_free_bias_are_exact_from_above(column: list[int], r: list
 def test_the_price_covers_every_residual_within_the_radius(
     matrix: list[tuple[int, int]], r: list[float], radius: float, shift: list[float]
 ) -> None:
-    program = program_of(zg.MLP(bias=False), np.array(matrix, dtype=float), np.ones(len(matrix)))
+    program = program_of(zg.MLP(bias=False), np.array(matrix, dtype=float), np.arange(len(matrix)))
     residual = np.array(r[: len(matrix)])
     pairs = zip(exact.exact(residual), shift, strict=False)
     moved = [value + Fraction(radius) * Fraction(step) for value, step in pairs]
@@ -127,7 +128,7 @@ def instances() -> list[tuple[str, Any, Array]]:
 def test_prices_against_dense_sampling(name: str, architecture: Any, X: Array) -> None:
     """No direction, in any cell, gains more than the price; the best of many gains nearly as much."""
     rng = np.random.default_rng(1)
-    program = program_of(architecture, X, np.ones(len(X)))
+    program = program_of(architecture, X, np.arange(len(X)))
     assert program.cells.complete
     flat, penalised = program.rows.flat, program.gauge.penalised
     directions = rng.standard_normal((200_000, flat.shape[1]))

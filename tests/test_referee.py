@@ -25,13 +25,14 @@ from zerogap.solvers import Iterate, make_solver
 Array = NDArray[np.float64]
 
 MODERATE = settings(max_examples=50, derandomize=True, deadline=None)
-GARBAGE = settings(max_examples=30, derandomize=True, deadline=None)
+GARBAGE = settings(max_examples=15, derandomize=True, deadline=None)
 
 SPECIAL = (0.0, -0.0, 5e-324, 1e-310, 1e-200, 1e-17, 1e-9, 1.0, 1e9, 1e150, 1e200, 1e308, np.inf, np.nan)
 MULTIPLES = (1e-300, 1e-12, 0.01, 0.3, 0.5, 0.8, 0.9, 0.99, 1.0, 1.01, 1.5, 10.0, 1e12, 1e300)
 
 PLAIN = [f"mlp-{loss}-bias={bias}" for loss in LOSSES for bias in (True, False, "free")]
-OTHERS = [name for name in INSTANCES if not name.startswith("mlp-") or "gated" in name]
+REST = [name for name in INSTANCES if name not in PLAIN]
+OTHERS = REST[::4] + [name for name in REST if name.endswith("penalised")]
 
 
 # -- garbage -------------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ def test_garbage_never_lifts_the_bound_above_the_optimum(name: str) -> None:
     optimum = solved(name).certificate.objective
 
     @GARBAGE
-    @given(st.lists(garbage(program, proposed), min_size=1, max_size=3))
+    @given(st.lists(garbage(program, proposed), min_size=1, max_size=2))
     def check(proposals: list[tuple[Array, Array | None, bool]]) -> None:
         with np.errstate(all="ignore"):
             assert bound_of(question, program, *proposals) <= optimum
@@ -114,13 +115,12 @@ def test_bad_multipliers_never_lift_the_bound_above_the_optimum(name: str) -> No
     _, question, program, proposed = judged(name)
     optimum = solved(name).certificate.objective
     shape = (2, program.cells.count, program.walls.count)
-    for value in (np.nan, np.inf, -np.inf, 1e300, 1e150, 1e20, -1.0, -1e300):
+    for value in (np.nan, np.inf, -np.inf, 1e300, 1e150, -1.0):
         one = np.zeros(shape)
         one[:, -1, -1] = value
         for multipliers in (np.full(shape, value), one):
             for residual in (proposed.residual, program.null_residual()):
-                for refine in (False, True):
-                    assert bound_of(question, program, (residual, multipliers, refine)) <= optimum, value
+                assert bound_of(question, program, (residual, multipliers, False)) <= optimum, value
 
 
 @pytest.mark.parametrize("loss", ["logistic", "hinge"])
@@ -207,7 +207,7 @@ STEP = st.one_of(
 
 
 @given(st.lists(STEP, max_size=12))
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True, deadline=None)
 def test_the_ratchet_only_rises_and_a_contradiction_is_final(steps: list[tuple[str, float]]) -> None:
     ratchet = Ratchet()
     lowest, highest, contradicted = np.inf, 0.0, False

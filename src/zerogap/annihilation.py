@@ -81,13 +81,13 @@ def _shifted(residual: Array, low: Array, high: Array) -> Array:
     margin = 2.0 * SNAP[0] * (high - low)
 
     def total(shift: float) -> float:
-        return float(np.clip(residual - shift, low + margin, high - margin).sum())
+        return float(np.clip(residual - float(shift), low + margin, high - margin).sum())
 
     reach = float(np.max(high - low)) + float(np.abs(residual).max())
     if total(-reach) <= 0.0 or total(reach) >= 0.0:
         return residual
-    shift = float(brentq(total, -reach, reach, xtol=1e-300, rtol=1e-15))
-    return np.clip(residual - shift, low + margin, high - margin)
+    shift, _ = brentq(total, -reach, reach, xtol=1e-300, rtol=1e-15, maxiter=1000, full_output=True, disp=False)
+    return np.clip(residual - float(shift), low + margin, high - margin)
 
 
 def _independent(constraints: Array, movable: NDArray[np.bool_], values: Array) -> tuple[Array, Array, float] | None:

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from zerogap.cones import polar_multipliers
 from zerogap.program import Program
-from zerogap.rounding import SUBNORMAL, gamma
+from zerogap.rounding import SUBNORMAL, gamma, lengths_above
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+LARGEST = 1e100
+"""Larger multipliers are ignored: they would only overflow."""
 
 CHUNK = 4_000_000
 """Largest number of coefficients held at a time."""
@@ -30,9 +33,9 @@ class Pricer:
         self._rows = program.rows.flat
         self._magnitudes = np.abs(self._rows)
         self._activity = program.walls.activity(program.cells.signs)  # (P, N)
-        self._lengths = np.linalg.norm(self._rows[program.walls.representative], axis=1)
+        self._lengths = lengths_above(self._rows[program.walls.representative])
         self._penalised = program.gauge.penalised
-        self._reach = np.linalg.norm(self._rows[:, self._penalised], axis=1)
+        self._reach = lengths_above(self._rows[:, self._penalised])
 
     def active_counts(self) -> Array:
         """The distinct non-zero vectors of active rows per sample, over the cells; (k, n)."""
@@ -65,9 +68,10 @@ class Pricer:
         for start in range(0, program.cells.count, step):
             cells = np.arange(start, min(start + step, program.cells.count))
             for family, sign in enumerate(signs):
-                proposed = None if multipliers is None else np.maximum(multipliers[family, cells], 0.0)
+                proposed = None if multipliers is None else _usable(multipliers[family, cells])
                 prices = self._chunk(cells, sign * spread, doubt, proposed, refine)
-                best = max(best, float(prices.max(initial=0.0)))
+                # np.maximum hands on what is not a number, max() would drop it.
+                best = float(np.maximum(best, prices.max(initial=0.0)))
         return best
 
     def _chunk(
@@ -142,8 +146,8 @@ class Pricer:
         if doubt > 0.0:
             error += (doubt * (1.0 + 1e-12)) * (active.astype(np.float64) @ self._magnitudes)
         sums = np.abs(coefficients @ self._rows) + error
-        lengths = np.linalg.norm(sums[:, self._penalised], axis=1) * (1.0 + 2.0 * gamma(sums.shape[1] + 4))
-        left = sums[:, ~self._penalised].sum(axis=1)
+        lengths = lengths_above(sums[:, self._penalised])
+        left = np.nan_to_num(sums[:, ~self._penalised].sum(axis=1), nan=np.inf)
         return np.asarray(lengths), np.asarray(left)
 
     def _repair(self, left: Array, active: Mask) -> Array:
@@ -155,3 +159,8 @@ class Pricer:
         up = np.where(active, self._reach, np.inf).min(axis=1)
         down = np.where(active, np.inf, self._reach).min(axis=1)
         return left * np.maximum(up, down) * (1.0 + 1e-12) + SUBNORMAL
+
+
+def _usable(multipliers: Array) -> Array:
+    """Proposed multipliers with everything that is negative, undefined or absurd set to zero, a valid choice."""
+    return np.where((multipliers > 0.0) & (multipliers < LARGEST), multipliers, 0.0)

@@ -41,6 +41,7 @@ class Ratchet:
     objective: float = np.inf
     proof: str | None = None
     withheld: str | None = "no dual point has been offered"
+    contradicted: bool = False
 
     def lower(self, objective: float) -> None:
         """Record the objective of a network in scope."""
@@ -49,7 +50,7 @@ class Ratchet:
 
     def lift(self, bound: float, proof: str) -> None:
         """Record a proved bound."""
-        if self.proof is None and self.withheld is not None and self.withheld.startswith("contradiction"):
+        if self.contradicted:
             return
         if np.isnan(bound):
             self.withhold("a bound was not a number")
@@ -59,7 +60,7 @@ class Ratchet:
 
     def withhold(self, reason: str) -> None:
         """Fall back to the trivial bound if nothing has been proved yet."""
-        if self.proof is None:
+        if self.proof is None and not self.contradicted:
             self.withheld = reason
 
     def _check(self) -> None:
@@ -68,7 +69,7 @@ class Ratchet:
                 f"contradiction: bound {self.bound!r} above objective {self.objective!r}; "
                 "please report this with the data"
             )
-            self.bound, self.proof, self.withheld = 0.0, None, reason
+            self.bound, self.proof, self.withheld, self.contradicted = 0.0, None, reason, True
 
 
 class Referee:
@@ -188,6 +189,9 @@ class Referee:
             self.ratchet.withhold("a price was not finite")
             return
         largest = beta / price * (1.0 - 1e-15) if price > 0.0 else np.inf
+        if 0.0 < self._program.cone_penalty < np.inf:
+            # The multipliers scale with r and must stay below the penalty.
+            largest = min(1.0, largest)
         scale = self._loss.best_scale(r, largest)
         if not np.isfinite(scale):
             scale = 1.0

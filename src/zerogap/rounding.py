@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
+import numpy as np
+from numpy.typing import NDArray
+
 UNIT_ROUNDOFF = 2.0**-53
 SUBNORMAL = 2.0**-1022
 """Larger than all the absolute errors that underflow can add to sums of up to 2**50 terms."""
@@ -28,6 +31,18 @@ def enlarged(value: float, operations: int) -> float:
 def reduced(value: float, magnitude: float, operations: int) -> float:
     """A lower bound of a sum whose terms have absolute values adding up to `magnitude`."""
     return value - 2.0 * gamma(operations + 2) * magnitude - SUBNORMAL
+
+
+def lengths_above(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Upper bounds of the Euclidean lengths of the rows of (m, p), even where squares under- or overflow.
+
+    Infinite where an entry is not a number.
+    """
+    peak = np.abs(vectors).max(axis=1, initial=0.0)
+    scale = np.where((peak > 0.0) & np.isfinite(peak), peak, 1.0)
+    lengths = scale * np.linalg.norm(vectors / scale[:, None], axis=1)
+    lengths = lengths * (1.0 + 2.0 * gamma(vectors.shape[1] + 6)) + np.where(peak > 0.0, 2.0**-1074, 0.0)
+    return np.where(np.isnan(lengths), np.inf, lengths)
 
 
 def text_above(value: float, digits: int = 7) -> str:
