@@ -58,7 +58,9 @@ class Instance:
         return replace(self, **changes)
 
 
-def make(shape: str, loss: str, bias: Any = True, *, gated: bool = False, weighted: bool = False, **options: Any) -> Instance:
+def make(
+    shape: str, loss: str, bias: Any = True, *, gated: bool = False, weighted: bool = False, **options: Any
+) -> Instance:
     """An instance whose data depend on its shape and loss only."""
     kind, geometry, size = SHAPES[shape]
     rng = np.random.default_rng([list(SHAPES).index(shape), LOSSES.index(loss)])

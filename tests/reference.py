@@ -101,7 +101,9 @@ def _inside(signed: Array) -> tuple[float, Array]:
     return float(answer.x[-1]), answer.x[:-1]
 
 
-def optimum(architecture: Any, X: Array, y: Array, *, loss: str, beta: float, weights: Any = None, gates: Any = None) -> float:
+def optimum(
+    architecture: Any, X: Array, y: Array, *, loss: str, beta: float, weights: Any = None, gates: Any = None
+) -> float:
     """The optimal value over all cells, or over the cells of the given gates."""
     M = patches(X, architecture)
     n, K, p = M.shape

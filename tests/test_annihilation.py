@@ -108,7 +108,9 @@ class TestTotal:
 
     @MODERATE
     @given(
-        st.lists(st.tuples(st.floats(-2.0, 2.0), st.sampled_from([-1.0, 1.0]), st.floats(1e-3, 1e3)), min_size=2, max_size=8)
+        st.lists(
+            st.tuples(st.floats(-2.0, 2.0), st.sampled_from([-1.0, 1.0]), st.floats(1e-3, 1e3)), min_size=2, max_size=8
+        )
     )
     def test_margin_losses(self, samples: list[tuple[float, float, float]]) -> None:
         r, labels, weights = (np.array(column) for column in zip(*samples, strict=True))

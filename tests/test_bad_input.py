@@ -230,7 +230,7 @@ def test_unwritable_places(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("X_in", [X.tolist(), X.astype(np.float32), (10 * X).astype(int), np.asfortranarray(X)[::-1]])
-def test_legitimate_inputs_work_and_stay_as_they_are(X_in: Any) -> None:  # noqa: N803
+def test_legitimate_inputs_work_and_stay_as_they_are(X_in: Any) -> None:
     before = np.array(X_in)
     y = Y[:, None].copy()
     y.flags.writeable = False

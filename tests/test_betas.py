@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from instances import make
 
 import zerogap as zg
+from instances import make
 
 PROBLEMS: list[tuple[str, str, Any]] = [
     ("mlp", "squared", True),

@@ -154,9 +154,7 @@ def test_prices_of_penalised_cones_against_dense_sampling(rho: float) -> None:
     """max over unit u of r . T u minus rho times the contradiction, for both signs."""
     rng = np.random.default_rng(2)
     X, gates = rng.standard_normal((6, 2)), rng.standard_normal((4, 2))
-    program = program_of(
-        zg.MLP(bias=False, gated=True, cone_penalty=rho), X, np.ones(6), arrangements=gates, beta=1e-6
-    )
+    program = program_of(zg.MLP(bias=False, gated=True, cone_penalty=rho), X, np.ones(6), arrangements=gates, beta=1e-6)
     angles = np.linspace(0.0, 2.0 * np.pi, 20_001)
     values = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ X.T
     for _ in range(5):

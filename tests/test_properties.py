@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,9 @@ def test_no_random_network_beats_the_bound(name: str) -> None:
         assert network.objective(instance.X, instance.y, **instance.question()) >= certificate.lower_bound
 
 
-@pytest.mark.parametrize(("shape", "loss", "bias"), [("mlp", "squared", True), *SHAPES[1:2], ("signals", "hinge", False)])
+@pytest.mark.parametrize(
+    ("shape", "loss", "bias"), [("mlp", "squared", True), *SHAPES[1:2], ("signals", "hinge", False)]
+)
 def test_gates_only_lower_the_optimum(shape: str, loss: str, bias: Any) -> None:
     exact = make(shape, loss, bias).train().certificate
     gated = make(shape, loss, bias, gated=True).train().certificate
@@ -141,10 +144,8 @@ def test_gates_only_lower_the_optimum(shape: str, loss: str, bias: Any) -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_cone_penalty_leads_from_gated_to_exact(loss: str) -> None:
-    values = [
-        optimum(make("average", loss, True, gated=True, cone_penalty=rho)) for rho in (0.0, 1e-3, 3e-2, 1e2)
-    ]
-    assert all(a <= b * (1.0 + 1e-8) for a, b in zip(values, values[1:], strict=False))
+    values = [optimum(make("average", loss, True, gated=True, cone_penalty=rho)) for rho in (0.0, 1e-3, 3e-2, 1e2)]
+    assert all(a <= b * (1.0 + 1e-8) for a, b in itertools.pairwise(values))
     assert close(values[-1], optimum(make("average", loss, True)))
 
 
@@ -297,7 +298,9 @@ def test_a_seed_fixes_the_answer(arrangements: Any) -> None:
     assert np.array_equal(one.network.first, two.network.first)
     assert np.array_equal(one.network.second, two.network.second)
     assert one.certificate == two.certificate
-    assert [(r.objective, r.bound, r.width) for r in one.history] == [(r.objective, r.bound, r.width) for r in two.history]
+    assert [(r.objective, r.bound, r.width) for r in one.history] == [
+        (r.objective, r.bound, r.width) for r in two.history
+    ]
 
 
 def test_more_cells_never_hurt_and_all_of_them_are_global() -> None:

@@ -76,6 +76,9 @@ class Certificate:
     @property
     def gap(self) -> float:
         """The absolute gap relative to max(objective, 1e-12 * loss of the zero network)."""
+        # Objectives are rounded up by a subnormal number at least: that is no gap.
+        if self.objective <= 1e-300:
+            return 0.0
         scale = max(self.objective, 1e-12 * self.zero_loss)
         return self.absolute_gap / scale if scale > 0.0 else 0.0
 

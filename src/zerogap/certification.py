@@ -95,7 +95,7 @@ def critical_beta(
     """The beta from which on the network without neurons is optimal over the chosen cells.
 
     Exact up to rounding for smooth losses, or without an output offset; an upper bound for the hinge
-    loss with ``bias="free"``. Parameters are those of ``train``.
+    loss with ``bias="free"`` and for gated networks with a finite cone penalty. Parameters are those of ``train``.
     """
     question = Question.of(architecture, X, y, loss=loss, beta=1.0, sample_weight=sample_weight)
     cells = choose_cells(question, arrangements, generator(random_state))

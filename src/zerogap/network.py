@@ -133,8 +133,8 @@ class Network:
             parts.append(values.sum(axis=1) * rows.scale)
         return np.concatenate(parts)
 
-    def penalty(self, rows: Rows) -> tuple[float, float]:
-        """(1/2 sum ||E u||^2 + w^2, sum_j |w_j| times the contradiction of gates on these rows)."""
+    def penalty(self, rows: Rows, weights: Array) -> tuple[float, float]:
+        """(1/2 sum ||E u||^2 + w^2, sum_j |w_j| times the weighted contradiction of gates on these rows)."""
         gauge = self.architecture.gauge(max(self.first.shape[1], 1) if self.width else rows.dimension)
         decay = (
             0.5 * float(np.sum(self.first[:, gauge.penalised] ** 2) + self.second @ self.second) if self.width else 0.0
@@ -142,7 +142,7 @@ class Network:
         if self.gates is None or self.architecture.cone == 0.0:
             return decay, 0.0
         agree = np.where(rows.preactivations(self.gates) >= 0.0, 1.0, -1.0)
-        below = np.maximum(0.0, -agree * rows.preactivations(self.first)).sum(axis=(0, 1))
+        below = weights @ np.maximum(0.0, -agree * rows.preactivations(self.first)).sum(axis=1)
         return decay, float(np.abs(self.second) @ below)
 
     def objective(self, X: Any, y: Any, *, loss: str = "squared", beta: float, sample_weight: Any = None) -> float:
@@ -153,7 +153,7 @@ class Network:
 
     def objective_of(self, question: Question) -> float:
         """The objective on a checked question."""
-        decay, contradiction = self.penalty(question.rows)
+        decay, contradiction = self.penalty(question.rows, question.loss.weights)
         value = question.loss.value(self.outputs(question.rows)) + question.beta * decay
         return value + (self.architecture.cone * contradiction if contradiction else 0.0)
 

@@ -138,7 +138,7 @@ class Pricer:
             terms[:, first] = sign[:, first] * (multipliers / self._lengths)
             return terms
         share = np.clip(multipliers / self._program.wall_caps, 0.0, 1.0)
-        return np.where(walls.side == 0, 0.0, sign * share[:, walls.index] * rho)
+        return np.where(walls.side == 0, 0.0, sign * share[:, walls.index] * (rho * self._program.row_weights))
 
     def _measure(self, coefficients: Array, active: Mask, doubt: float) -> tuple[Array, Array]:
         """Upper bounds of ||E M' a|| and of the free coordinate |(M' a)_free| (0 without one), each (c,)."""

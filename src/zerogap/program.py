@@ -75,11 +75,16 @@ class Program:
         return CellOperator(self.rows, activity.reshape(-1, n, K))
 
     @cached_property
+    def row_weights(self) -> Array:
+        """The weight of the sample of each raw row, (n K,)."""
+        return np.repeat(self.loss.weights, self.rows.matrix.shape[1])
+
+    @cached_property
     def wall_caps(self) -> Array:
-        """Upper bounds of the cone multipliers per unit wall normal, (H,): rho times the row lengths."""
+        """Upper bounds of the cone multipliers per unit wall normal, (H,): rho times the weighted row lengths."""
         if not 0.0 < self.cone_penalty < np.inf:
             return np.full(self.walls.count, self.cone_penalty)
-        return self.cone_penalty * self.walls.row_sums(np.linalg.norm(self.rows.flat, axis=1))
+        return self.cone_penalty * self.walls.row_sums(self.row_weights * np.linalg.norm(self.rows.flat, axis=1))
 
     def matmul(self, blocks: Array, offset: float = 0.0) -> Array:
         """Predictions (n,) of block weights (families, P, p)."""

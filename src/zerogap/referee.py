@@ -108,9 +108,10 @@ class Referee:
         for start in range(0, rows.samples, step) if network.width else ():
             block = np.abs(rows.matrix[start : start + step]) @ np.abs(network.first).T
             magnitude[start : start + step] += block.sum(axis=1) @ np.abs(network.second) * rows.scale
-            contradiction += float(block.sum(axis=(0, 1)) @ np.abs(network.second))
+            weighted = self._loss.weights[start : start + step] @ block.sum(axis=1)
+            contradiction += float(weighted @ np.abs(network.second))
         value = self._loss.upper(outputs, gamma(terms) * magnitude + SUBNORMAL)
-        decay, violated = network.penalty(rows)
+        decay, violated = network.penalty(rows, self._loss.weights)
         value += self._question.beta * enlarged(decay, network.width * rows.dimension + 8)
         rho = self._question.architecture.cone
         if 0.0 < rho < np.inf:
@@ -198,9 +199,10 @@ class Referee:
         scaled = scale * r
         # Rounding of s r is covered by the extra operations of the pricer; a box is kept since s <= 1 then.
         bound = self._loss.dual_lower(scaled, enlarged(radius * scale, 4))
-        self.ratchet.lift(bound, "enumeration") if bound >= 0.0 else self.ratchet.withhold(
-            "the dual value was negative"
-        )
+        if bound >= -2.0 * SUBNORMAL:
+            self.ratchet.lift(max(bound, 0.0), "enumeration")
+        else:
+            self.ratchet.withhold("the dual value was negative")
 
     def _feasible(self, residual: Array) -> tuple[Array, float] | None:
         """r and the radius around it in which an exactly feasible point lies (0 without a free bias)."""

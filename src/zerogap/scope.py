@@ -49,8 +49,9 @@ def cells_around(question: Question, network: Network, arrangements: Any, rng: n
         few = count_bound(walls.count, min(walls.count, walls.dimension)) <= SMALL
         arrangements = "enumerate" if few else None
     cells = None if arrangements is None else choose_cells(question, arrangements, rng)
-    if network.width and not (cells is not None and cells.complete):
+    gated = network.gates is not None
+    if network.width and (gated or not (cells is not None and cells.complete)):
         own = network.first if network.gates is None else network.gates
-        around = cells_of_gates(walls, own, centred=network.gates is None)
+        around = cells_of_gates(walls, own, centred=not gated)
         cells = around if cells is None else cells.union(around)
     return cells if cells is not None and cells.count else choose_cells(question, 1, rng)

@@ -153,7 +153,7 @@ def train(
         patient = status in (Status.STALLED, Status.OPTIMAL)
         if closest is not None and patient and referee.verdict(network, objective).gap > tol:
             referee.hear_residual(closest.residual, closest.multipliers, refine=True)
-        if referee.verdict(network, objective).gap > tol:
+        if referee.ratchet.proof is None or referee.verdict(network, objective).gap > tol:
             referee.hear_network(network, refine=patient)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
@@ -180,7 +180,7 @@ def _finish(
     """The thinnest network near the best iterate whose objective is no worse by more than a tenth of the gap.
 
     Candidates: no neurons at all; the iterate without its smallest blocks; the same pruned to at most
-    n + 1 neurons.
+    n neurons.
     """
     candidates = [zero]
     if best is not None:

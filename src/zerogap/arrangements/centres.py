@@ -46,7 +46,11 @@ def analytic_centres(normals: Array, signs: NDArray[np.bool_], starts: Array, *,
         gradient = walls * points - (sign * inverse) @ normals
         hessian = ((inverse * inverse) @ outer).reshape(cells, dimension, dimension)
         hessian[:, np.arange(dimension), np.arange(dimension)] += walls
-        step = -np.linalg.solve(hessian, gradient[..., None])[..., 0]
+        # Columns of very different size: equilibrate, and keep the smallest ones from vanishing.
+        scale = 1.0 / np.sqrt(np.diagonal(hessian, axis1=1, axis2=2))
+        hessian *= scale[:, :, None] * scale[:, None, :]
+        hessian[:, np.arange(dimension), np.arange(dimension)] += 1e-13
+        step = -scale * np.linalg.solve(hessian, (scale * gradient)[..., None])[..., 0]
         change = sign * (step @ normals.T)
         # Stay inside: 90 percent of the way to the first wall at most, and Newton's damping before that.
         decrement = np.sqrt(np.maximum(-np.sum(gradient * step, axis=1), 0.0))

@@ -34,7 +34,8 @@ def sample_cells(walls: Walls, count: int, rng: np.random.Generator, *, centred:
         idle = idle + 1 if keep.size == signs.shape[0] else 0
         directions, signs = all_directions[keep], all_signs[keep]
     if not centred:
-        return Cells(signs, directions)
+        clear = ~_ties(walls, directions)
+        return Cells(signs[clear], directions[clear])
     return _centred(walls, signs, directions)
 
 
@@ -45,10 +46,15 @@ def cells_of_gates(walls: Walls, gates: Array, *, centred: bool = True) -> Cells
     ----------
     walls : Walls
     gates : (P, p) float64
-        A gate on a wall counts as being on its positive side; where that sign vector has no interior,
-        the gate is moved off the wall by a fixed tiny rotation.
+        For ReLU networks a gate on a wall counts as being on its positive side; where that sign vector
+        has no interior, the gate is moved off the wall by a fixed tiny rotation.
     centred : bool
         True replaces the gates by centres of their cells (ReLU), False keeps them (gated networks).
+
+    Raises
+    ------
+    InputError
+        Gates of a wrong length; kept gates that lie on a wall.
     """
     if gates.shape[1] != walls.dimension:
         raise InputError(
@@ -60,8 +66,31 @@ def cells_of_gates(walls: Walls, gates: Array, *, centred: bool = True) -> Cells
     signs = walls.signs(gates)
     first = first_of_each(signs)
     if not centred:
+        _refuse_ties(walls, gates)
         return Cells(signs[first], gates[first])
     return _centred(walls, signs[first], gates[first])
+
+
+def _ties(walls: Walls, gates: Array) -> NDArray[np.bool_]:
+    """Whether a gate is so close to a wall that rounding decides its side, (P,)."""
+    size = np.abs(gates) @ np.abs(walls.normals).T
+    return np.any(np.abs(gates @ walls.normals.T) <= 1e-14 * (walls.dimension + 2) * size, axis=1)
+
+
+def _refuse_ties(walls: Walls, gates: Array) -> None:
+    """Gated networks need gates with a definite sign on every row.
+
+    On a wall the sign of a row and of its opposite cannot both be read off the wall, and near it two
+    ways of computing the product disagree: a bound for one pattern would be claimed for another.
+    """
+    tied = np.flatnonzero(_ties(walls, gates))
+    if tied.size:
+        raise InputError(
+            "gates",
+            f"gate vector {int(tied[0])} orthogonal to a row of the data up to rounding",
+            "gates with a definite sign on every row that is not zero",
+            "move the gate a little, for example by adding 1e-6 times a random vector",
+        )
 
 
 def _centred(walls: Walls, signs: NDArray[np.bool_], points: Array) -> Cells:
