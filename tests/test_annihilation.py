@@ -180,7 +180,7 @@ class TestCounts:
             holds(constraints, found, low, high)
 
     def test_solutions_are_found_where_there_are_any(self) -> None:
-        """Random exact solutions, rounded and disturbed, are recognised: rank 1, 2 and 3, repeated and dependent rows."""
+        """Random exact solutions, rounded and disturbed, are recognised, with repeated and dependent rows too."""
         rng = np.random.default_rng(0)
         for base in ([[1, 1, 0, 0, 2, 1]], [[1, 1, 0, 0, 2, 1], [0, 1, 1, 3, 0, 0]], np.eye(3, 6) + np.eye(3, 6, 3)):
             rows = np.array(base, dtype=float)

@@ -54,6 +54,7 @@ def solve(program: Program) -> Iterate:
 def cvxpy_value(program: Program) -> float:
     """The optimal value, from the raw rows and from points inside the cells."""
     matrix, y, c = program.rows.matrix, program.loss.targets, program.loss.weights
+    row_weights = np.repeat(c, matrix.shape[1])
     kept = np.flatnonzero(program.gauge.penalised)
     families = [1.0, -1.0] if program.cone_penalty > 0.0 else [1.0]
     f = cp.Variable() * np.ones(len(y)) if program.offset else np.zeros(len(y))
@@ -69,7 +70,7 @@ def cvxpy_value(program: Program) -> float:
             if program.cone_penalty == np.inf:
                 constraints.append(signed @ v >= 0)
             elif program.cone_penalty > 0.0:
-                penalty += program.cone_penalty * cp.sum(cp.pos(-signed @ v))
+                penalty += program.cone_penalty * (row_weights @ cp.pos(-signed @ v))
     losses = {
         "squared": lambda: 0.5 * cp.sum(cp.multiply(c, cp.square(f - y))),
         "logistic": lambda: c @ cp.logistic(cp.multiply(-y, f)),
@@ -119,8 +120,8 @@ def test_the_iterate_is_what_the_protocol_says(loss: str, cone: float) -> None:
     found = solve(program)
     assert found.blocks.shape == program.shape
     assert found.primal == program.primal(found.blocks, found.offset) < np.inf
-    assert found.dual <= found.primal * (1.0 + 1e-9)
-    assert found.gap <= 1e-6
+    # The residual is orthogonal to the free biases up to Clarabel's accuracy only.
+    assert abs(found.gap) <= 1e-6
     low, high = program.loss.box()
     assert np.all((low <= found.residual) & (found.residual <= high))
     if program.loss.smooth:

@@ -51,8 +51,8 @@ def test_the_operator_equals_its_formed_blocks(name: str) -> None:
     assert formed.shape == operator.shape
     np.testing.assert_allclose(np.einsum("nip,ip->n", formed, blocks), operator.matmul(blocks), rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(np.einsum("nip,n->ip", formed, residual), operator.adjoint(residual), rtol=1e-12, atol=1e-13)
-    for active in (np.array([3, 7]), np.arange(10) % 3 == 0):
-        assert np.array_equal(operator.blocks(active), formed[:, active])
+    active = np.array([3, 7])
+    assert np.array_equal(operator.blocks(active), formed[:, active])
 
 
 @each_name
@@ -82,6 +82,6 @@ def test_it_runs_on_another_array_library(name: str) -> None:
 
 def test_a_choice_of_blocks_on_another_array_library() -> None:
     operator = setting(NAMES[0])[0]
-    active = np.arange(10) % 3 == 0
-    got = strict(operator).blocks(array_api_strict.asarray(np.flatnonzero(active)))
+    active = np.array([0, 3, 9])
+    got = strict(operator).blocks(array_api_strict.asarray(active))
     np.testing.assert_allclose(np.asarray(got), operator.blocks(active), rtol=1e-12)

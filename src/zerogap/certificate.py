@@ -51,7 +51,7 @@ class Certificate:
     samples, cells, width : int
         Distinct samples with positive weight; cells or gates of the scope; neurons of the network.
     zero_loss : float
-        The loss of the best network without neurons, the scale of the relative gap.
+        The loss of the zero network, the scale of the relative gap.
     withheld : str or None
     """
 

@@ -19,6 +19,7 @@ from zerogap.solvers import Iterate, make_solver
 from zerogap.validation import generator, positive
 
 
+@np.errstate(all="ignore")
 def certify(
     network: Network,
     X: Any,
@@ -82,6 +83,7 @@ def certify(
     return referee.verdict(network, objective)
 
 
+@np.errstate(all="ignore")
 def critical_beta(
     architecture: TwoLayer,
     X: Any,

@@ -106,10 +106,11 @@ class SquaredLoss(Loss):
         return self.weights.copy()
 
     def conjugate(self, z: Array) -> float:
-        return float(np.sum(0.5 * z * z / self.weights + self.targets * z))
+        return float(np.sum(0.5 * z * (z / self.weights) + self.targets * z))
 
     def dual_lower(self, r: Array, radius: float = 0.0) -> float:
-        linear, quadratic = self.targets * r, 0.5 * r * r / self.weights
+        # r / c first: r * r could underflow.
+        linear, quadratic = self.targets * r, 0.5 * r * (r / self.weights)
         # |d/dr (y r - r^2 / 2c)| = |y - r / c| inside the radius, plus its second-order term.
         slope = np.abs(self.targets) + (np.abs(r) + radius) / self.weights
         magnitude = float(np.abs(linear).sum() + quadratic.sum())
@@ -126,7 +127,7 @@ class SquaredLoss(Loss):
 
     def best_scale(self, r: Array, largest: float) -> float:
         # -L*(-s r) = s y.r - s^2 |r|^2_{1/c} / 2 is a parabola in s.
-        curvature = float(np.sum(r * r / self.weights))
+        curvature = float(np.sum(r * (r / self.weights)))
         if curvature <= 0.0:
             return min(1.0, largest)
         return float(np.clip(float(self.targets @ r) / curvature, 0.0, largest))

@@ -239,7 +239,7 @@ def _weights(name: str, value: Any, axes: int) -> Array:
     array = np.asarray(value)
     if array.size == 0 and array.ndim == axes:
         return np.zeros(array.shape)
-    array = finite_array(name, value, "pass weights as arrays of numbers")
+    array = finite_array(name, value, "pass weights as arrays of numbers", largest=np.inf)
     if array.ndim != axes:
         shape = "(m, p)" if axes == 2 else "(m,)"
         raise InputError(name, f"shape {array.shape}", f"shape {shape}", "pass one row per neuron")

@@ -199,10 +199,8 @@ class Referee:
         scaled = scale * r
         # Rounding of s r is covered by the extra operations of the pricer; a box is kept since s <= 1 then.
         bound = self._loss.dual_lower(scaled, enlarged(radius * scale, 4))
-        if bound >= -2.0 * SUBNORMAL:
-            self.ratchet.lift(max(bound, 0.0), "enumeration")
-        else:
-            self.ratchet.withhold("the dual value was negative")
+        # A negative value proves less than the sign of the losses does.
+        self.ratchet.lift(max(bound, 0.0) if bound == bound else bound, "enumeration")
 
     def _feasible(self, residual: Array) -> tuple[Array, float] | None:
         """r and the radius around it in which an exactly feasible point lies (0 without a free bias)."""
@@ -221,7 +219,6 @@ class Referee:
     def verdict(self, network: Network, objective: float) -> Certificate:
         """The certificate of a network that has been heard."""
         ratchet, question = self.ratchet, self._question
-        constant = np.full(self._rows.samples, question.constant)
         return Certificate(
             objective=objective,
             lower_bound=ratchet.bound,
@@ -233,6 +230,6 @@ class Referee:
             samples=self._rows.samples,
             cells=self._program.cells.count,
             width=network.width,
-            zero_loss=self._loss.value(constant),
+            zero_loss=self._loss.value(np.zeros(self._rows.samples)),
             withheld=ratchet.withheld,
         )

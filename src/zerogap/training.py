@@ -50,6 +50,7 @@ class Result:
             raise ToleranceError(f"gap {self.certificate.gap:.3g}: {self.status.value}")
 
 
+@np.errstate(all="ignore")
 def train(
     architecture: TwoLayer,
     X: Any,

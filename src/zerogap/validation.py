@@ -16,13 +16,13 @@ LARGEST = 1e100
 """Larger magnitudes could overflow when they are squared and summed."""
 
 
-def finite_array(name: str, value: Any, remedy: str = "pass an array of numbers") -> Array:
+def finite_array(name: str, value: Any, remedy: str = "pass an array of numbers", *, largest: float = LARGEST) -> Array:
     """A float64 copy of a real, finite, non-empty array.
 
     Raises
     ------
     InputError
-        Strings, objects, complex numbers, NaN, infinities, magnitudes above 1e100, or no entries.
+        Strings, objects, complex numbers, NaN, infinities, magnitudes above `largest`, or no entries.
     """
     try:
         array = np.asarray(value)
@@ -47,8 +47,8 @@ def finite_array(name: str, value: Any, remedy: str = "pass an array of numbers"
             name, f"{array[where]} at index {where}", "finite numbers", "drop or impute these entries first"
         )
     peak = float(np.abs(array).max())
-    if peak > LARGEST:
-        raise InputError(name, f"an entry of magnitude {peak:.3g}", f"at most {LARGEST:g}", "rescale the data")
+    if peak > largest:
+        raise InputError(name, f"an entry of magnitude {peak:.3g}", f"at most {largest:g}", "rescale the data")
     return array
 
 

@@ -60,11 +60,16 @@ def enumerate_cells(walls: Walls, rows: Array, *, limit: int = 50_000) -> Cells:
             f"at most {limit} cells",
             "pass a number of sampled cells instead, for example arrangements=200",
         )
-    points = interior_points(walls.normals)
-    signs = walls.signs(points)
+    # A change of units by powers of two maps cells one to one, and lets tolerances mean the same everywhere.
+    units = np.ldexp(1.0, -np.frexp(np.abs(walls.normals).max(axis=0, initial=0.0))[1])
+    normals = walls.normals * units
+    normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    points = interior_points(normals)
+    signs = points @ normals.T >= 0.0
     first = first_of_each(signs)
     signs, points = signs[first], points[first]
-    points = analytic_centres(walls.normals, signs, points)
+    points = analytic_centres(normals, signs, points) * units
+    points /= np.linalg.norm(points, axis=1, keepdims=True) + (points == 0.0).all(axis=1, keepdims=True)
     verified = _verified(rows[walls.representative], walls, signs, points)
     expected = count_cells(rows)
     complete = bool(verified.all()) and signs.shape[0] == expected
