@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from math import comb
 
-import exact
 import numpy as np
 import pytest
-import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+import exact
+import reference
 import zerogap as zg
 from zerogap.arrangements import (
     Cells,
@@ -82,7 +82,8 @@ def test_enumeration_in_general_position(walls: int, dimension: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("walls", "dimension", "count"), [(5, 2, 10), (5, 3, 22), (5, 4, 30), (1, 4, 2), (4, 4, 16), (40, 2, 80), (30, 4, 8180)]
+    ("walls", "dimension", "count"),
+    [(5, 2, 10), (5, 3, 22), (5, 4, 30), (1, 4, 2), (4, 4, 16), (40, 2, 80), (30, 4, 8180)],
 )
 def test_the_exact_count_equals_the_formula(walls: int, dimension: int, count: int) -> None:
     rows = np.random.default_rng(walls).standard_normal((walls, dimension))

@@ -13,18 +13,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from instances import INSTANCES, LOSSES, Instance, make, solved
 
 import zerogap as zg
+from instances import INSTANCES, LOSSES, Instance, make, solved
 
 HEAVY = ("sklearn", "numba", "matplotlib", "scipy", "clarabel", "torch", "typer", "rich", "cvxpy", "pandas", "PIL")
 
 # -- names and import ------------------------------------------------------------------------------------
 
 
+def isort_key(name: str) -> tuple[bool, str]:
+    """Constants first, then classes and functions, as the linter sorts them."""
+    return not name.isupper(), name
+
+
 def test_all_names_are_sorted_public_and_resolve() -> None:
-    assert list(zg.__all__) == sorted(zg.__all__)
-    assert len(set(zg.__all__)) == len(zg.__all__)
+    assert list(zg.__all__) == sorted(set(zg.__all__), key=isort_key)
     public = {name for name in dir(zg) if not name.startswith("_")}
     modules = {path.stem for path in Path(str(zg.__file__)).parent.iterdir() if not path.name.startswith("_")}
     assert set(zg.__all__) <= public
@@ -170,7 +174,7 @@ def test_an_error_in_the_callback_is_not_hidden() -> None:
 def test_a_tiny_time_limit(solver: str) -> None:
     name = "series-squared-bias=True-weighted"
     result = INSTANCES[name].train(max_time=1e-9, solver=solver)
-    assert result.status in (zg.Status.TIME_LIMIT, zg.Status.OPTIMAL if solver == "clarabel" else zg.Status.TIME_LIMIT)
+    assert result.status is zg.Status.TIME_LIMIT
     honest(INSTANCES[name], result, name)
 
 

@@ -69,13 +69,13 @@ def test_the_hinge_gradient_on_a_kink_is_a_subgradient(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_conjugate_is_the_supremum_over_a_grid(name: str) -> None:
-    grid = np.linspace(-40.0, 40.0, 160_001)
+    grid = np.linspace(-40.0, 40.0, 16_001)
     for target, weight in [(1.0, 0.7), (-1.0, 2.0)]:
         loss = LOSSES[name](np.array([target]), np.array([weight]))
         values = np.array([loss.value(f) for f in grid[:, None]])
         for share in (0.0, 1e-3, 0.3, 0.5, 0.999, 1.0):
             z = -target * weight * share
-            assert loss.conjugate(np.array([z])) == pytest.approx(np.max(z * grid - values), abs=1e-6)
+            assert loss.conjugate(np.array([z])) == pytest.approx(np.max(z * grid - values), abs=1e-5)
         if loss.margin:
             for share in (-0.01, 1.01):
                 z = -target * weight * share

@@ -7,9 +7,9 @@ from typing import Any
 import array_api_strict
 import numpy as np
 import pytest
-from instances import INSTANCES
 from numpy.typing import NDArray
 
+from instances import INSTANCES
 from zerogap.arrangements import sample_cells
 from zerogap.operator import CellOperator
 from zerogap.question import Question
@@ -17,7 +17,12 @@ from zerogap.rows import Rows
 
 Array = NDArray[np.float64]
 
-NAMES = ["mlp-squared-bias=True", "average-squared-bias=free", "channels-squared-bias=True-weighted", "image-hinge-bias=True"]
+NAMES = [
+    "mlp-squared-bias=True",
+    "average-squared-bias=free",
+    "channels-squared-bias=True-weighted",
+    "image-hinge-bias=True",
+]
 each_name = pytest.mark.parametrize("name", NAMES)
 
 
@@ -50,7 +55,9 @@ def test_the_operator_equals_its_formed_blocks(name: str) -> None:
     formed = operator.blocks()
     assert formed.shape == operator.shape
     np.testing.assert_allclose(np.einsum("nip,ip->n", formed, blocks), operator.matmul(blocks), rtol=1e-12, atol=1e-13)
-    np.testing.assert_allclose(np.einsum("nip,n->ip", formed, residual), operator.adjoint(residual), rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(
+        np.einsum("nip,n->ip", formed, residual), operator.adjoint(residual), rtol=1e-12, atol=1e-13
+    )
     active = np.array([3, 7])
     assert np.array_equal(operator.blocks(active), formed[:, active])
 

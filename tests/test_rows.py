@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from instances import INSTANCES, make
 from numpy.typing import NDArray
 
+import reference
 import zerogap as zg
+from instances import INSTANCES, make
 from zerogap import question
 from zerogap.arrangements import enumerate_cells
 from zerogap.patches import Geometry
@@ -78,7 +78,14 @@ def test_one_channel_may_be_left_out(architecture: zg.CNN, long: tuple[int, ...]
 
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "dilation", "size", "count"),
-    [(3, 1, 0, 1, 8, 6), (3, 2, 0, 1, 8, 3), (3, 1, 1, 1, 8, 8), (3, 1, 0, 3, 8, 2), (8, 1, 0, 1, 8, 1), (1, 5, 0, 1, 8, 2)],
+    [
+        (3, 1, 0, 1, 8, 6),
+        (3, 2, 0, 1, 8, 3),
+        (3, 1, 1, 1, 8, 8),
+        (3, 1, 0, 3, 8, 2),
+        (8, 1, 0, 1, 8, 1),
+        (1, 5, 0, 1, 8, 2),
+    ],
 )
 def test_number_of_positions(kernel: int, stride: int, padding: int, dilation: int, size: int, count: int) -> None:
     assert Geometry((kernel,), (stride,), (padding,), (dilation,)).positions((size,)) == (count,)
@@ -113,7 +120,7 @@ WALLS: dict[str, tuple[Any, int, list[int]]] = {
     "zero rows": ([BASE, 0.0 * BASE, -0.0 * BASE], 1, [-1, 0, 0]),
     "only zero rows": ([[0, 0, 0], [0, 0, 0]], 0, [0, 0]),
     "signed zeros": ([[0.0, 1.0, 2.0], [-0.0, 1.0, 2.0]], 1, [1, 1]),
-    "last digit": ([BASE, BASE + [0, 0, 2.0**-53]], 2, [-1, -1]),
+    "last digit": ([BASE, BASE + np.array([0, 0, 2.0**-53])], 2, [-1, -1]),
     "sliver": ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0 + 2.0**-52]], 2, [1, 1]),
     "rounded multiple": ([[1.0, 1.0 / 3.0, 0], [3.0, 1.0, 0]], 2, [1, 1]),
     "tiny and huge": ([1e-90 * np.ones(3), 1e90 * np.ones(3)], 1, [1, 1]),
@@ -168,7 +175,9 @@ def test_activity_is_the_sign_of_the_raw_rows(rows: Array, seed: int) -> None:
 
 @pytest.mark.parametrize("loss", ["squared", "logistic", "hinge"])
 @pytest.mark.parametrize(("gated", "rho"), [(False, 0.0), (True, 0.0), (True, 0.05)])
-def test_merging_does_not_change_the_optimum(loss: str, gated: bool, rho: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merging_does_not_change_the_optimum(
+    loss: str, gated: bool, rho: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     X = np.random.default_rng(1).integers(-1, 3, (5, 4)).astype(float)
     y = np.array([1.0, -1.0, 1.0, -1.0, -1.0])
     architecture = zg.CNN(2, bias=False, gated=gated, cone_penalty=rho)
