@@ -8,7 +8,8 @@ residual with the best cone multipliers. The residual is the gradient at the pre
 solver has multipliers of the predictions and they prove more, those. The times are
 
     ours      construction and iterations, the median of the repetitions
-    Clarabel  the solver alone, called directly; building its matrices is reported but not counted
+    Clarabel  the solver alone, called directly, with the faster of its factorisations; building its
+              matrices is reported but not counted
     CVXPY     problem.solve: compilation and Clarabel
 """
 
@@ -32,6 +33,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +80,7 @@ class Timing:
     gap: float
     iterations: int
     tolerance: float
+    method: str = ""
 
 
 def assemble(matrix: Array, targets: Array, cells: int, beta: float) -> Program:
@@ -148,27 +151,38 @@ def time_ours(program: Program, repetitions: int) -> tuple[Timing, list[float]]:
 
 
 def time_clarabel(program: Program) -> tuple[Timing, float]:
-    """The run of the loosest sufficient tolerance, and the seconds for its matrices."""
-    import clarabel
+    """The run of the loosest sufficient tolerance, and the seconds for its matrices.
 
+    At that tolerance both factorisations are timed, and the faster one counts: the automatic choice takes
+    twice as long as the other one on the largest Gaussian program.
+    """
     start = perf_counter()
     form = conic_form(replace(program))
     building = perf_counter() - start
     for tolerance in TOLERANCES:
-        settings = clarabel.DefaultSettings()
-        settings.verbose, settings.max_threads = False, 1
-        settings.tol_gap_rel = settings.tol_gap_abs = settings.tol_feas = tolerance
-        start = perf_counter()
-        solution = clarabel.DefaultSolver(*form, settings).solve()
-        seconds = perf_counter() - start
-        z = np.array(solution.z)
-        iterate = recover(program, np.array(solution.x), z, solution.iterations)
-        gap = np.inf
-        if iterate is not None:
-            gap = judged(program, iterate.blocks, [iterate.residual, z[: program.rows.samples]])
-        if gap <= GAP:
+        timing = solve_clarabel(program, form, tolerance, "qdldl")
+        if timing.gap <= GAP:
             break
-    return Timing(seconds, gap, solution.iterations, tolerance), building
+    other = solve_clarabel(program, form, tolerance, "auto")
+    return other if other.gap <= GAP and other.seconds < timing.seconds else timing, building
+
+
+def solve_clarabel(program: Program, form: tuple[Any, ...], tolerance: float, method: str) -> Timing:
+    """Clarabel alone."""
+    import clarabel
+
+    settings = clarabel.DefaultSettings()
+    settings.verbose, settings.max_threads, settings.direct_solve_method = False, 1, method
+    settings.tol_gap_rel = settings.tol_gap_abs = settings.tol_feas = tolerance
+    start = perf_counter()
+    solution = clarabel.DefaultSolver(*form, settings).solve()
+    seconds = perf_counter() - start
+    z = np.array(solution.z)
+    iterate = recover(program, np.array(solution.x), z, solution.iterations)
+    gap = np.inf
+    if iterate is not None:
+        gap = judged(program, iterate.blocks, [iterate.residual, z[: program.rows.samples]])
+    return Timing(seconds, gap, solution.iterations, tolerance, method)
 
 
 def time_cvxpy(program: Program, loosest: float) -> Timing:
@@ -232,7 +246,7 @@ def measure(case: Case, repetitions: int, skip_cvxpy: bool) -> dict[str, object]
     direct, building = time_clarabel(program)
     print(
         f"  Clarabel  {direct.seconds:9.3f} s  gap {direct.gap:.1e}  {direct.iterations} iterations"
-        f"  (tolerance {direct.tolerance:.0e}; matrices {building:.2f} s)",
+        f"  ({direct.method}, tolerance {direct.tolerance:.0e}; matrices {building:.2f} s)",
         flush=True,
     )
     record: dict[str, object] = {

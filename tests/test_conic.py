@@ -172,7 +172,7 @@ def test_nothing_is_handed_out_without_finite_numbers_or_time() -> None:
     assert list(Conic(program, max_time=0.0)) == []
 
 
-def test_a_program_cut_short_still_hands_out_a_network() -> None:
+def test_cut_short_it_hands_out_a_network_or_nothing() -> None:
     program = make_program("logistic", positions=3)
     for iterate in Conic(program, max_time=1e-3):
         assert np.isfinite(iterate.primal)

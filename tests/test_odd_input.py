@@ -59,19 +59,23 @@ WRONG_ARRAYS: dict[str, Any] = {
 }
 
 
+TAKES_AN_ARRAY: dict[str, Any] = {
+    "X of train": lambda array: zg.train(zg.MLP(), array, Y, arrangements=3),
+    "X of a CNN": lambda array: zg.train(zg.CNN(2), array, Y, arrangements=3),
+    "X of certify": lambda array: zg.certify(NET, array, Y),
+    "X of a network": lambda array: NET(array),
+    "weights of a network": lambda array: zg.Network(zg.MLP(), array, Y),
+    "y": lambda array: zg.train(zg.MLP(), X, array, arrangements=3),
+    "sample_weight": lambda array: zg.train(zg.MLP(), X, Y, arrangements=3, sample_weight=array),
+    "arrangements": lambda array: zg.train(zg.MLP(), X, Y, arrangements=array),
+}
+
+
+@pytest.mark.parametrize("entry", TAKES_AN_ARRAY)
 @pytest.mark.parametrize("name", WRONG_ARRAYS)
-def test_wrong_arrays(name: str) -> None:
-    array = WRONG_ARRAYS[name]
+def test_wrong_arrays(name: str, entry: str) -> None:
     with np.errstate(all="ignore"):
-        complains(lambda: zg.train(zg.MLP(), array, Y, arrangements=3))
-        complains(lambda: zg.train(zg.CNN(2), array, Y, arrangements=3))
-        complains(lambda: zg.certify(NET, array, Y))
-        complains(lambda: NET(array))
-        complains(lambda: zg.Network(zg.MLP(), array, Y))
-        complains(lambda: zg.train(zg.MLP(), X, array, arrangements=3))
-        complains(lambda: zg.train(zg.MLP(), X, Y, arrangements=3, sample_weight=array))
-        if name not in ("a string",):
-            complains(lambda: zg.train(zg.MLP(), X, Y, arrangements=array))
+        complains(lambda: TAKES_AN_ARRAY[entry](WRONG_ARRAYS[name]))
 
 
 NUMBERS: dict[str, Any] = {
@@ -92,21 +96,25 @@ NUMBERS: dict[str, Any] = {
 }
 
 
+TAKES_A_NUMBER: dict[str, Any] = {
+    "beta of train": lambda value: zg.train(zg.MLP(), X, Y, beta=value, arrangements=3),
+    "tol": lambda value: zg.train(zg.MLP(), X, Y, tol=value, arrangements=3),
+    "max_time": lambda value: zg.train(zg.MLP(), X, Y, max_time=value, arrangements=3),
+    "beta of certify": lambda value: zg.certify(NET, X, Y, beta=value),
+    "prove": lambda value: zg.certify(NET, X, Y, prove=value),
+    "beta of an objective": lambda value: NET.objective(X, Y, beta=value),
+    "beta of a baseline": lambda value: train_by_gradient(zg.MLP(), X, Y, beta=value, iterations=2),
+    "cone_penalty": lambda value: zg.MLP(gated=True, cone_penalty=value),
+    "offset": lambda value: zg.Network(zg.MLP(bias="free"), [[1.0, 2.0]], [1.0], offset=value),
+}
+MEANINGFUL = {("max_time", "None"), ("prove", "True"), ("prove", "numpy True"), ("offset", "negative")}
+
+
+@pytest.mark.parametrize("entry", TAKES_A_NUMBER)
 @pytest.mark.parametrize("name", NUMBERS)
-def test_wrong_numbers(name: str) -> None:
-    value = NUMBERS[name]
-    complains(lambda: zg.train(zg.MLP(), X, Y, beta=value, arrangements=3))
-    complains(lambda: zg.train(zg.MLP(), X, Y, tol=value, arrangements=3))
-    complains(lambda: zg.certify(NET, X, Y, beta=value))
-    complains(lambda: NET.objective(X, Y, beta=value))
-    complains(lambda: train_by_gradient(zg.MLP(), X, Y, beta=value, iterations=2))
-    complains(lambda: zg.MLP(gated=True, cone_penalty=value))
-    if value is not None:
-        complains(lambda: zg.train(zg.MLP(), X, Y, max_time=value, arrangements=3))
-    if not isinstance(value, (bool, np.bool_)):
-        complains(lambda: zg.certify(NET, X, Y, prove=value))
-    if name != "negative":
-        complains(lambda: zg.Network(zg.MLP(bias="free"), [[1.0, 2.0]], [1.0], offset=value))
+def test_wrong_numbers(name: str, entry: str) -> None:
+    if (entry, name) not in MEANINGFUL:
+        complains(lambda: TAKES_A_NUMBER[entry](NUMBERS[name]))
 
 
 INTEGERS: dict[str, Any] = {
@@ -122,23 +130,35 @@ INTEGERS: dict[str, Any] = {
 }
 
 
+TAKES_AN_INTEGER: dict[str, Any] = {
+    "width": lambda value: train_by_gradient(zg.MLP(), X, Y, width=value, iterations=2),
+    "iterations": lambda value: train_by_gradient(zg.MLP(), X, Y, width=2, iterations=value),
+    "arrangements of train": lambda value: zg.train(zg.MLP(), X, Y, arrangements=value),
+    "arrangements of critical_beta": lambda value: zg.critical_beta(zg.MLP(), X, Y, arrangements=value),
+    "kernel_size": lambda value: zg.CNN(value),
+    "one kernel_size": lambda value: zg.CNN((2, value)),
+    "stride": lambda value: zg.CNN(2, stride=value),
+    "dilation": lambda value: zg.CNN(2, dilation=value),
+    "padding": lambda value: zg.CNN(2, padding=value),
+}
+
+
+@pytest.mark.parametrize("entry", TAKES_AN_INTEGER)
 @pytest.mark.parametrize("name", INTEGERS)
-def test_wrong_integers(name: str) -> None:
-    value = INTEGERS[name]
-    complains(lambda: train_by_gradient(zg.MLP(), X, Y, width=value, iterations=2))
-    complains(lambda: train_by_gradient(zg.MLP(), X, Y, width=2, iterations=value))
-    complains(lambda: zg.train(zg.MLP(), X, Y, arrangements=value))
-    complains(lambda: zg.critical_beta(zg.MLP(), X, Y, arrangements=value))
-    if name != "a list":
-        complains(lambda: zg.CNN(value))
-        complains(lambda: zg.CNN((2, value)))
-        complains(lambda: zg.CNN(2, stride=value))
-        complains(lambda: zg.CNN(2, dilation=value))
-        if value != 0 or isinstance(value, bool):
-            complains(lambda: zg.CNN(2, padding=value))
+def test_wrong_integers(name: str, entry: str) -> None:
+    geometry = entry in ("kernel_size", "stride", "dilation", "padding")
+    if not (geometry and name == "a list") and (entry, name) not in {("padding", "zero"), ("iterations", "zero")}:
+        complains(lambda: TAKES_AN_INTEGER[entry](INTEGERS[name]))
 
 
-SEEDS = {"a float": 1.5, "text": "1", "a list": [1], "negative": -1, "numpy negative": np.int64(-1), "legacy": np.random.RandomState(0)}  # fmt: skip  # noqa: E501, NPY002
+SEEDS = {
+    "a float": 1.5,
+    "text": "1",
+    "a list": [1],
+    "negative": -1,
+    "numpy negative": np.int64(-1),
+    "legacy": np.random.RandomState(0),
+}
 
 
 @pytest.mark.parametrize("name", SEEDS)
