@@ -18,7 +18,7 @@ from zerogap.architectures import TwoLayer
 from zerogap.errors import InputError
 from zerogap.network import Network
 from zerogap.question import Question
-from zerogap.validation import generator, one_of
+from zerogap.validation import generator, integer, one_of
 
 Array = NDArray[np.float64]
 
@@ -63,6 +63,7 @@ def train_by_gradient(
     if getattr(architecture, "gated", False):
         raise InputError("architecture", "a gated one", "a ReLU architecture", "its gates are not trained by gradients")
     one_of("method", method, ("lbfgs", "adam"))
+    width, iterations = integer("width", width, least=1), integer("iterations", iterations, least=0)
     question = Question.of(architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
     problem = _Problem(question, width)
     start = problem.start(generator(random_state))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
+from zerogap.architectures import from_config
 from zerogap.errors import DataFileError, InputError
 from zerogap.files import write_atomically
+from zerogap.losses import LOSSES
 from zerogap.rounding import text_above, text_below
+from zerogap.validation import file_path, finite, integer, one_of, positive, shown
 
 Scope = Literal["global", "sampled", "gated"]
 
@@ -25,6 +27,7 @@ SOURCES = {
     "sampled": "Pilanci and Ergen (ICML 2020), Theorem 1, restricted to the listed cells",
     "gated": "Mishkin, Sahiner and Pilanci (ICML 2022), gated ReLU program",
 }
+FORMAT = "zerogap-certificate-1"
 CNN_SOURCE = "Ergen and Pilanci (ICLR 2021), sum and average pooling"
 
 
@@ -111,11 +114,30 @@ class Certificate:
     def to_dict(self) -> dict[str, Any]:
         """All fields and the derived figures, ready for JSON."""
         derived = {"gap": self.gap, "absolute_gap": self.absolute_gap, "proved": self.proved, "source": self.cite()}
-        return {"format": "zerogap-certificate-1", **asdict(self), **derived}
+        return {"format": FORMAT, **asdict(self), **derived}
+
+    def _check(self) -> None:
+        """Raise InputError on what no run can have written."""
+        from_config(self.architecture)
+        one_of("scope", self.scope, ("global", "sampled", "gated"))
+        one_of("loss", self.loss, tuple(LOSSES))
+        objective, bound = finite("objective", self.objective), finite("lower_bound", self.lower_bound)
+        if not 0.0 <= bound <= objective:
+            raise InputError("lower_bound", f"{bound}", f"from 0 to the objective {objective}", "compute it again")
+        positive("beta", self.beta)
+        positive("zero_loss", self.zero_loss, zero=True)
+        for name in ("samples", "cells", "width"):
+            integer(name, getattr(self, name), least=0)
+        if self.proof is None:
+            if not isinstance(self.withheld, str):
+                raise InputError("withheld", shown(self.withheld), "the reason for a missing proof", "compute it again")
+        elif self.proof != "enumeration" or self.withheld is not None:
+            found = f"{shown(self.proof)} and the doubt {shown(self.withheld)}"
+            raise InputError("proof", found, "'enumeration' without a doubt, or None", "compute it again")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write JSON; the file appears whole or not at all. Raises DataFileError."""
-        write_atomically(Path(path), (json.dumps(self.to_dict(), indent=1) + "\n").encode())
+        write_atomically(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Certificate:
@@ -127,10 +149,13 @@ class Certificate:
             If it cannot be read or lacks a field.
         """
         remedy = "pass a file written by Certificate.save"
+        path = file_path("path", path)
         try:
-            contents = json.loads(Path(path).read_text())
-            if contents["format"] != "zerogap-certificate-1":
-                raise InputError("format", repr(contents["format"]), "zerogap-certificate-1", remedy)
-            return cls(**{name: contents[name] for name in cls.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            contents = json.loads(path.read_text())
+            if contents["format"] != FORMAT:
+                raise InputError("format", shown(contents["format"]), FORMAT, remedy)
+            certificate = cls(**{name: contents[name] for name in cls.__dataclass_fields__})
+            certificate._check()
+            return certificate
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataFileError(f"certificate file {path}", str(error), "a complete certificate", remedy) from error

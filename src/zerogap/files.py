@@ -13,7 +13,8 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from zerogap.errors import DataFileError, ZerogapError
+from zerogap.errors import DataFileError, InputError, ZerogapError
+from zerogap.validation import file_path
 
 __all__ = ["make_folder", "write_atomically"]
 
@@ -79,7 +80,7 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     DataFileError
         A file is in the way, or permission is missing.
     """
-    folder = Path(path)
+    folder = file_path("folder", path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -92,7 +93,9 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
 def _regular(path: str | os.PathLike[str]) -> Path:
     """The real path, which is a regular file or does not exist yet."""
     try:
-        goal = Path(os.path.realpath(path))
+        goal = Path(os.path.realpath(file_path("path", path)))
+    except InputError:
+        raise
     except ValueError as error:
         raise _failure(f"cannot write {os.fspath(path)!r}", error, "a file name") from error
     if os.path.isdir(goal):

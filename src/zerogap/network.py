@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from zerogap.files import write_atomically
 from zerogap.pruning import reduced_weights
 from zerogap.question import Question
 from zerogap.rows import Rows
-from zerogap.validation import finite_array
+from zerogap.validation import file_path, finite, finite_array
 
 Array = NDArray[np.float64]
 
@@ -78,14 +77,15 @@ class Network:
             gates = _weights("gates", gates, 2)
             if gates.shape != first.shape:
                 raise InputError("gates", f"shape {gates.shape}", f"{first.shape}", "pass one gate per neuron")
-        if not np.isfinite(offset) or (offset != 0.0 and not architecture.offset):
-            raise InputError("offset", repr(offset), "0, or a finite number with bias='free'", "use bias='free'")
+        offset = finite("offset", offset)
+        if offset != 0.0 and not architecture.offset:
+            raise InputError("offset", repr(offset), "0, because only bias='free' has one", "use bias='free'")
         for name, value in (
             ("architecture", architecture),
             ("first", first),
             ("second", second),
             ("gates", gates),
-            ("offset", float(offset)),
+            ("offset", offset),
         ):
             object.__setattr__(self, name, value)
 
@@ -204,7 +204,7 @@ class Network:
             tensors["gates"] = np.ascontiguousarray(self.gates)
         tensors["offset"] = np.array([self.offset])
         metadata = {"format": FORMAT, "architecture": json.dumps(self.architecture.config())}
-        write_atomically(Path(path), save(tensors, metadata))
+        write_atomically(path, save(tensors, metadata))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
@@ -218,11 +218,12 @@ class Network:
         from safetensors import SafetensorError, safe_open
 
         remedy = "pass a file written by Network.save"
+        path = file_path("path", path)
         try:
             with safe_open(str(path), framework="numpy") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, TypeError) as error:
+        except (OSError, SafetensorError, TypeError, ValueError) as error:
             raise DataFileError(f"network file {path}", str(error), "a readable safetensors file", remedy) from error
         if metadata.get("format") != FORMAT:
             raise DataFileError(f"network file {path}", f"format {metadata.get('format')!r}", FORMAT, remedy)
@@ -230,7 +231,7 @@ class Network:
             architecture = from_config(json.loads(metadata["architecture"]))
             offset = float(tensors["offset"][0])
             return cls(architecture, tensors["first"], tensors["second"], gates=tensors.get("gates"), offset=offset)
-        except (KeyError, IndexError, ValueError) as error:
+        except (KeyError, IndexError, ValueError, RecursionError) as error:
             raise DataFileError(f"network file {path}", str(error), "complete contents", remedy) from error
 
 

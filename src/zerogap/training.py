@@ -19,8 +19,8 @@ from zerogap.program import Program
 from zerogap.question import Question
 from zerogap.referee import Referee
 from zerogap.scope import choose_cells
-from zerogap.solvers import Iterate, make_solver
-from zerogap.validation import generator, positive
+from zerogap.solvers import SOLVERS, Iterate, make_solver
+from zerogap.validation import generator, one_of, positive
 
 Array = NDArray[np.float64]
 Callback = Callable[[Iteration], object]
@@ -115,6 +115,7 @@ def train(
     question = Question.of(architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
     tol = positive("tol", tol)
     limit = np.inf if max_time is None else positive("max_time", max_time, infinite=True)
+    one_of("solver", solver, SOLVERS)
     if callback is not None and not callable(callback):
         raise InputError("callback", repr(callback), "a callable or None", "pass a function of one Iteration")
     cells = choose_cells(question, arrangements, generator(random_state))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numbers
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ def finite_array(name: str, value: Any, remedy: str = "pass an array of numbers"
         # Data frames with mixed but numeric columns arrive as objects.
         try:
             array = array.astype(np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(name, "dtype object", "real numbers", remedy) from error
     if array.dtype.kind not in "biuf":
         raise InputError(name, f"dtype {array.dtype}", "real numbers", remedy)
@@ -90,21 +92,55 @@ def positive(name: str, value: Any, *, infinite: bool = False, zero: bool = Fals
     """A real number above zero (or at least zero)."""
     bound = ">= 0" if zero else "> 0"
     expected = f"a {'' if infinite else 'finite '}number {bound}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise InputError(name, repr(value), expected, f"pass for example {name}=1.0")
-    number = float(value)
+    number = _float(value)
     if not (number >= 0.0 if zero else number > 0.0) or (number == np.inf and not infinite):
-        raise InputError(name, repr(value), expected, f"pass for example {name}=1.0")
+        raise InputError(name, shown(value), expected, f"pass for example {name}=1.0")
     return number
+
+
+def finite(name: str, value: Any) -> float:
+    """A finite real number."""
+    number = _float(value)
+    if not np.isfinite(number):
+        raise InputError(name, shown(value), "a finite number", f"pass for example {name}=1.0")
+    return number
+
+
+def integer(name: str, value: Any, *, least: int) -> int:
+    """An integer from `least` on; booleans and whole floats are none."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise InputError(name, shown(value), f"an integer >= {least}", f"pass for example {name}={max(least, 1)}")
+    return int(value)
+
+
+def file_path(name: str, value: Any) -> Path:
+    """A path from text or a path object."""
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        raise InputError(name, shown(value), "text or a path", "pass for example 'network.safetensors'")
+    return Path(value)
+
+
+def shown(value: Any) -> str:
+    """A value for a message: its representation, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _float(value: Any) -> float:
+    """A real number as a float; NaN for anything else, and for what no float can hold."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return float("nan")
+    try:
+        return float(value)
+    except OverflowError:
+        return float("nan")
 
 
 def generator(random_state: Any) -> np.random.Generator:
     """A NumPy generator from a seed, a generator, or None (entropy from the system)."""
-    if random_state is not None and not isinstance(random_state, (int, np.integer, np.random.Generator)):
-        raise InputError("random_state", repr(random_state), "an integer, a numpy Generator or None", "pass a seed")
-    if isinstance(random_state, (int, np.integer)) and random_state < 0:
-        raise InputError("random_state", repr(random_state), "a seed >= 0", "pass a non-negative integer")
-    return np.random.default_rng(random_state)
+    if random_state is None or isinstance(random_state, np.random.Generator):
+        return np.random.default_rng(random_state)
+    return np.random.default_rng(integer("random_state", random_state, least=0))
 
 
 def one_of(name: str, value: Any, options: tuple[Any, ...]) -> Any:
@@ -112,4 +148,4 @@ def one_of(name: str, value: Any, options: tuple[Any, ...]) -> Any:
     for option in options:
         if type(value) is type(option) and value == option:
             return option
-    raise InputError(name, repr(value), f"one of {list(options)}", "choose one of these")
+    raise InputError(name, shown(value), f"one of {list(options)}", "choose one of these")

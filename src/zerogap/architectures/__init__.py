@@ -6,13 +6,14 @@ from zerogap.architectures.base import Neurons, TwoLayer
 from zerogap.architectures.cnn import CNN
 from zerogap.architectures.mlp import MLP
 from zerogap.errors import InputError
+from zerogap.validation import shown
 
 __all__ = ["ARCHITECTURES", "CNN", "MLP", "Neurons", "TwoLayer", "from_config"]
 
 ARCHITECTURES: dict[str, type[TwoLayer]] = {"MLP": MLP, "CNN": CNN}
 
 
-def from_config(config: dict[str, Any]) -> TwoLayer:
+def from_config(config: Any) -> TwoLayer:
     """The architecture that ``TwoLayer.config`` describes.
 
     Raises
@@ -20,10 +21,10 @@ def from_config(config: dict[str, Any]) -> TwoLayer:
     InputError
         Unknown kind or options.
     """
-    options = dict(config)
+    options = dict(config) if isinstance(config, dict) else {}
     kind = options.pop("kind", None)
-    if kind not in ARCHITECTURES:
-        raise InputError("architecture", repr(kind), f"one of {sorted(ARCHITECTURES)}", "check the file")
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
+        raise InputError("architecture", shown(kind), f"one of {sorted(ARCHITECTURES)}", "check the file")
     try:
         return ARCHITECTURES[kind](**options)
     except TypeError as error:
