@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -82,6 +83,8 @@ class Certificate:
         # Objectives are rounded up by a subnormal number at least: that is no gap.
         if self.objective <= 1e-300:
             return 0.0
+        if self.objective == math.inf:
+            return math.inf
         scale = max(self.objective, 1e-12 * self.zero_loss)
         return self.absolute_gap / scale if scale > 0.0 else 0.0
 

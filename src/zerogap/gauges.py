@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap.rounding import lengths
+
 Array = NDArray[np.float64]
 
 
@@ -31,11 +33,11 @@ class EuclideanGauge:
 
     def value(self, blocks: Array) -> Array:
         """Gauge of each block, (..., p) to (...)."""
-        return np.linalg.norm(blocks[..., self.penalised], axis=-1)
+        return lengths(blocks[..., self.penalised])
 
     def polar(self, duals: Array) -> Array:
         """sup { <d, v> : gauge(v) <= 1 }: infinite unless d vanishes on the free coordinates; (..., p) to (...)."""
-        norms = np.linalg.norm(duals[..., self.penalised], axis=-1)
+        norms = lengths(duals[..., self.penalised])
         bounded = np.all(duals[..., ~self.penalised] == 0.0, axis=-1)
         return np.where(bounded, norms, np.inf)
 
@@ -60,6 +62,5 @@ class EuclideanGauge:
             infimum is not attained; w is then 1e-9 of the block's size, at a cost of its square.
         """
         size = self.value(blocks)
-        floor = 1e-9 * np.linalg.norm(blocks, axis=1)
-        second = np.sqrt(np.where(size > floor**2, size, np.where(floor > 0.0, floor**2, 1.0)))
-        return blocks / second[:, None], np.where(np.any(blocks != 0.0, axis=1), second, 0.0)
+        second = np.maximum(np.sqrt(size), 1e-9 * lengths(blocks))
+        return blocks / np.where(second > 0.0, second, 1.0)[:, None], second

@@ -53,5 +53,6 @@ class CellOperator:
 
     def blocks(self, active: Any = None) -> Any:
         """T_i of the cells `active` (default all) as one array of shape (n, P_active, p)."""
-        chosen = self.activity if active is None else self.activity[active, :, :]
+        xp = array_namespace(self.activity)
+        chosen = self.activity if active is None else xp.take(self.activity, active, axis=0)
         return self.rows.blocks(chosen)

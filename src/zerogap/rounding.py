@@ -33,16 +33,21 @@ def reduced(value: float, magnitude: float, operations: int) -> float:
     return value - 2.0 * gamma(operations + 2) * magnitude - SUBNORMAL
 
 
-def lengths_above(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Upper bounds of the Euclidean lengths of the rows of (m, p), even where squares under- or overflow.
-
-    Infinite where an entry is not a number.
-    """
-    peak = np.abs(vectors).max(axis=1, initial=0.0)
+def lengths(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Euclidean lengths along the last axis, even where squares under- or overflow."""
+    plain = np.linalg.norm(vectors, axis=-1)
+    if plain.size and 1e-140 < plain.min() and plain.max() < 1e140:
+        return np.asarray(plain)
+    peak = np.abs(vectors).max(axis=-1, initial=0.0)
     scale = np.where((peak > 0.0) & np.isfinite(peak), peak, 1.0)
-    lengths = scale * np.linalg.norm(vectors / scale[:, None], axis=1)
-    lengths = lengths * (1.0 + 2.0 * gamma(vectors.shape[1] + 6)) + np.where(peak > 0.0, 2.0**-1074, 0.0)
-    return np.where(np.isnan(lengths), np.inf, lengths)
+    return np.asarray(scale * np.linalg.norm(vectors / scale[..., None], axis=-1))
+
+
+def lengths_above(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Upper bounds of the Euclidean lengths of the rows of (m, p); infinite where an entry is not a number."""
+    nonzero = np.any(vectors != 0.0, axis=1)
+    above = lengths(vectors) * (1.0 + 2.0 * gamma(vectors.shape[1] + 6)) + np.where(nonzero, 2.0**-1074, 0.0)
+    return np.where(np.isnan(above), np.inf, above)
 
 
 def text_above(value: float, digits: int = 7) -> str:

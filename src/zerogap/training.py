@@ -126,8 +126,8 @@ def train(
     best: Iterate | None = None  # least objective
     closest: Iterate | None = None  # least gap by the solver's own account
     status = Status.STALLED
-    if np.all(program.null_residual() == 0.0):
-        iterates: Iterable[Iterate] = ()
+    iterates: Iterable[Iterate] = ()
+    if np.all(program.null_residual() == 0.0) or not cells.count:
         status = Status.OPTIMAL
     else:
         iterates = make_solver(solver, program, tol=0.1 * tol, max_time=limit)
@@ -149,6 +149,8 @@ def train(
                 break
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
+    if status is Status.STALLED and time.monotonic() - started >= limit:
+        status = Status.TIME_LIMIT
     network, objective = _finish(question, program, referee, best, zero, tol)
     try:
         referee.ratchet.lower(objective)

@@ -44,6 +44,16 @@ class Walls:
     def dimension(self) -> int:
         return int(self.normals.shape[1])
 
+    def units(self) -> Array:
+        """Powers of two that bring the largest entry of every column of the normals near 1, (p,).
+
+        With m' = units * m and u' = u / units, m' . u' = m . u without rounding: cells map one to one, and
+        tolerances mean the same whatever the features are measured in.
+        """
+        exponent = np.frexp(np.abs(self.normals).max(axis=0, initial=0.0))[1]
+        # Beyond 2^1000 the units themselves would overflow.
+        return np.ldexp(1.0, np.minimum(-exponent, 1000))
+
     def signs(self, directions: Array) -> NDArray[np.bool_]:
         """Sign vectors [normal . u >= 0]; directions (P, p), result (P, H)."""
         return np.asarray(directions @ self.normals.T >= 0.0)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from zerogap.cones import margins
+from zerogap.rounding import lengths
 
 Array = NDArray[np.float64]
 
@@ -36,8 +37,8 @@ def analytic_centres(normals: Array, signs: NDArray[np.bool_], starts: Array, *,
     cells, dimension = starts.shape
     walls = normals.shape[0]
     if walls == 0 or cells == 0:
-        return _unit(starts)
-    points = _unit(starts)
+        return unit(starts)
+    points = unit(starts)
     outer = (normals[:, :, None] * normals[:, None, :]).reshape(walls, -1)
     sign = np.where(signs, 1.0, -1.0)
     slack = sign * (points @ normals.T)
@@ -59,9 +60,9 @@ def analytic_centres(normals: Array, signs: NDArray[np.bool_], starts: Array, *,
         length = np.maximum(length, np.minimum(0.5 * to_wall, 1.0))
         points = points + length[:, None] * step
         slack = slack + length[:, None] * change
-    points = _unit(points)
+    points = unit(points)
     inside = margins(normals, signs, points).min(axis=1) > 0.0
-    return np.where(inside[:, None], points, _unit(starts))
+    return np.where(inside[:, None], points, unit(starts))
 
 
 def interior_point(normals: Array, signs: NDArray[np.bool_]) -> Array | None:
@@ -85,6 +86,7 @@ def interior_point(normals: Array, signs: NDArray[np.bool_]) -> Array | None:
     return np.asarray(solution.x[:-1], dtype=np.float64)
 
 
-def _unit(points: Array) -> Array:
-    norms = np.linalg.norm(points, axis=1, keepdims=True)
+def unit(points: Array) -> Array:
+    """Rows divided by their lengths; zero rows stay."""
+    norms = lengths(points)[:, None]
     return points / np.where(norms > 0.0, norms, 1.0)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.arrangements.cells import Cells, first_of_each
-from zerogap.arrangements.centres import analytic_centres
+from zerogap.arrangements.centres import analytic_centres, unit
 from zerogap.arrangements.count import count_bound, count_cells
 from zerogap.errors import InputError
 from zerogap.rounding import SUBNORMAL, gamma
@@ -60,16 +60,13 @@ def enumerate_cells(walls: Walls, rows: Array, *, limit: int = 50_000) -> Cells:
             f"at most {limit} cells",
             "pass a number of sampled cells instead, for example arrangements=200",
         )
-    # A change of units by powers of two maps cells one to one, and lets tolerances mean the same everywhere.
-    units = np.ldexp(1.0, -np.frexp(np.abs(walls.normals).max(axis=0, initial=0.0))[1])
-    normals = walls.normals * units
-    normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    units = walls.units()
+    normals = unit(walls.normals * units)
     points = interior_points(normals)
     signs = points @ normals.T >= 0.0
     first = first_of_each(signs)
     signs, points = signs[first], points[first]
-    points = analytic_centres(normals, signs, points) * units
-    points /= np.linalg.norm(points, axis=1, keepdims=True) + (points == 0.0).all(axis=1, keepdims=True)
+    points = unit(analytic_centres(normals, signs, points) * units)
     verified = _verified(rows[walls.representative], walls, signs, points)
     expected = count_cells(rows)
     complete = bool(verified.all()) and signs.shape[0] == expected
@@ -101,8 +98,7 @@ def interior_points(normals: Array) -> Array:
         reach = np.where(slope > 0.0, slack / np.maximum(slope, 1e-300), np.inf)
         step = 0.5 * np.minimum(reach.min(axis=1, initial=np.inf), 1.0)[:, None]
         found += [base + step * wall, base - step * wall]
-    points = np.concatenate(found)
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    points = unit(np.concatenate(found))
     # A point that a later wall passes through lies in no cell; the cells beside it come from that wall.
     points = points[np.abs(points @ normals.T).min(axis=1) > PARALLEL]
     return points[first_of_each(points @ normals.T > 0.0)]

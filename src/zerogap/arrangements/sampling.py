@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.arrangements.cells import Cells, first_of_each
-from zerogap.arrangements.centres import analytic_centres, interior_point
+from zerogap.arrangements.centres import analytic_centres, interior_point, unit
 from zerogap.cones import margins
 from zerogap.errors import InputError
 from zerogap.walls import Walls
@@ -94,21 +94,20 @@ def _refuse_ties(walls: Walls, gates: Array) -> None:
 
 
 def _centred(walls: Walls, signs: NDArray[np.bool_], points: Array) -> Cells:
-    points = np.array(points, dtype=np.float64)
-    norms = np.linalg.norm(points, axis=1, keepdims=True)
-    points /= np.where(norms > 0.0, norms, 1.0)
-    on_wall = margins(walls.normals, signs, points).min(axis=1, initial=np.inf) <= 1e-12
+    units = walls.units()
+    normals, points = unit(walls.normals * units), unit(points / units)
+    on_wall = margins(normals, signs, points).min(axis=1, initial=np.inf) <= 1e-12
     for cell in np.flatnonzero(on_wall):
-        inside = interior_point(walls.normals, signs[cell])
+        inside = interior_point(normals, signs[cell])
         if inside is None:
             # A generic nearby direction: lower-dimensional cells lie in the closure of its cell.
             nudge = np.random.default_rng(cell).standard_normal(walls.dimension)
-            inside = points[cell] + 1e-7 * nudge
-            signs[cell] = walls.signs(inside[None])[0]
-            inside = interior_point(walls.normals, signs[cell])
+            signs[cell] = normals @ (points[cell] + 1e-7 * nudge) >= 0.0
+            inside = interior_point(normals, signs[cell])
         if inside is not None:
             points[cell] = inside
-    strict = margins(walls.normals, signs, points).min(axis=1, initial=np.inf) > 0.0
     keep = first_of_each(signs)
-    keep = keep[strict[keep]]
-    return Cells(signs[keep], analytic_centres(walls.normals, signs[keep], points[keep]))
+    signs, points = signs[keep], points[keep]
+    centres = unit(analytic_centres(normals, signs, points) * units)
+    strict = margins(walls.normals, signs, centres).min(axis=1, initial=np.inf) > 0.0
+    return Cells(signs[strict], centres[strict])
