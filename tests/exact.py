@@ -91,9 +91,9 @@ def objective(
     rho = Fraction(float(network.architecture.cone_penalty))
     if network.gates is not None and rho:
         for u, w, g in zip(network.first, network.second, network.gates, strict=True):
-            for m in (m for sample in data for m in sample):
+            for weight, m in ((c, m) for c, sample in zip(weights, data, strict=True) for m in sample):
                 sign = 1 if dot(m, exact(g)) >= 0 else -1
-                value += rho * abs(Fraction(float(w))) * max(Fraction(0), -sign * dot(m, exact(u)))
+                value += rho * weight * abs(Fraction(float(w))) * max(Fraction(0), -sign * dot(m, exact(u)))
     return value
 
 

@@ -86,9 +86,9 @@ class Inequalities:
 
     def longest(self, direction: tuple[Array, ...]) -> float:
         """The largest step that keeps everything non-negative."""
-        shrink = max(_ratio(direction[0], self.s), _ratio(direction[1], self.l))
+        shrink = max(ratio(direction[0], self.s), ratio(direction[1], self.l))
         if self.t is not None and self.u is not None:
-            shrink = max(shrink, _ratio(direction[2], self.t), _ratio(-direction[1], self.u))
+            shrink = max(shrink, ratio(direction[2], self.t), ratio(-direction[1], self.u))
         return 1.0 / shrink if shrink > 0.0 else np.inf
 
     def moved(self, direction: tuple[Array, ...], length: float) -> Inequalities:
@@ -99,6 +99,6 @@ class Inequalities:
         return Inequalities(s, l, self.t + length * direction[2], self.u - length * direction[1])
 
 
-def _ratio(change: Array, value: Array) -> float:
+def ratio(change: Array, value: Array) -> float:
     """max_j -change_j / value_j."""
     return float(np.max(-change / value, initial=0.0))

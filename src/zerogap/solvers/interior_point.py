@@ -33,6 +33,12 @@ Array = NDArray[np.float64]
 CENTRING = 30.0
 """Start this far above the balanced central path: 1 stalls on the hinge loss, 300 costs more steps."""
 
+RESIDUAL = 0.03
+"""The start is also centred for this share of the average ||T_i' r||, where that exceeds beta.
+
+Tiny beta alone would let complementarity fall to nothing long before the stationarity residual.
+"""
+
 OVERSHOOT = 10.0
 """No starting block alone may exceed the targets by more than this factor (matters for tiny beta)."""
 
@@ -137,9 +143,10 @@ class InteriorPoint:
             length = min(length, OVERSHOOT * wanted / effect)
         capped = program.cone_penalty < np.inf
         v = np.zeros_like(centres) if program.cone_penalty == 0.0 else length * centres / sizes
+        price = float(np.linalg.norm(self._operator.adjoint(program.loss.gradient(f)), axis=1).mean())
         # With CENTRING = 1 the analytic centre balances the gauge, K' l = beta v / ||v||.
         walls = max(self._normals.shape[0], 1)
-        mu = CENTRING * program.beta * length / walls
+        mu = CENTRING * max(program.beta, RESIDUAL * price) * length / walls
         gauges = program.gauge.value(v)
         t = second_order.central_heights(gauges, program.beta, self._weight * mu)
         z = -program.beta * v[:, self._penalised] / t[:, None]
@@ -221,7 +228,7 @@ class InteriorPoint:
                 corrector, length = attempt, min(1.0, 0.99 * attempt.longest)
         if length < 1e-10:
             return None
-        moved = self._damped(state, corrector, length)
+        moved = self._moved(state, corrector, length)
         finite = np.isfinite(moved.v).all() and np.isfinite(moved.t).all() and np.isfinite(moved.loss.f).all()
         return moved if finite else None
 
@@ -293,21 +300,6 @@ class InteriorPoint:
             loss.longest(margins),
         )
         return _Direction(dv, db, df, cone, dual, slacks, margins, longest)
-
-    def _damped(self, state: _State, direction: _Direction, length: float) -> _State:
-        """The step, shortened while a non-quadratic loss makes the stationarity residual grow."""
-        if self._program.loss.quadratic or not self._program.loss.smooth:
-            return self._moved(state, direction, length)
-        before = self._stationarity(state)
-        for _ in range(12):
-            moved = self._moved(state, direction, length)
-            if self._stationarity(moved) <= max((1.0 - 0.01 * length) * before, 0.1 * self._program.beta):
-                break
-            length *= 0.6
-        return moved
-
-    def _stationarity(self, state: _State) -> float:
-        return float(np.abs(self._residual(state)).max())
 
     def _residual(self, state: _State) -> Array:
         """A' r + K' l + E z, zero at the solution; (m, p)."""

@@ -1,7 +1,7 @@
 """How the loss enters the Newton system:  dr = constant - curvature * df.
 
-Smooth losses keep r = -grad L(f) exactly; the hinge loss is a capped inequality z = y f - 1 with
-multipliers l and r = y l.
+The squared loss keeps r = -grad L(f) exactly. The logistic loss carries r as an unknown of its own, and
+the hinge loss is a capped inequality z = y f - 1 with multipliers l and r = y l.
 """
 
 from __future__ import annotations
@@ -11,11 +11,16 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from zerogap.losses import Loss
-from zerogap.solvers.inequalities import Inequalities
+from zerogap.solvers.inequalities import Inequalities, ratio
 
 Array = NDArray[np.float64]
+
+
+NEGLIGIBLE = 1e-2
+"""Multipliers of the logistic loss below this share of their mean do not shorten steps."""
 
 
 class LossTerm(Protocol):
@@ -49,8 +54,8 @@ class LossTerm(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class SmoothTerm:
-    """A differentiable loss."""
+class QuadraticTerm:
+    """A loss with constant curvature."""
 
     loss: Loss
     f: Array
@@ -78,8 +83,62 @@ class SmoothTerm:
     def longest(self, direction: tuple[Array, ...]) -> float:
         return np.inf
 
-    def moved(self, df: Array, direction: tuple[Array, ...], length: float) -> SmoothTerm:
-        return SmoothTerm(self.loss, self.f + length * df)
+    def moved(self, df: Array, direction: tuple[Array, ...], length: float) -> QuadraticTerm:
+        return QuadraticTerm(self.loss, self.f + length * df)
+
+
+@dataclass(frozen=True, eq=False)
+class LogisticTerm:
+    """The logistic loss with r = y q, 0 < q < c, and the equation y f = log((c - q) / q).
+
+    Newton's method on the logarithm: with q = c / (1 + exp(y f)) eliminated instead, steps stay of size one
+    in f while the exponential has to fall by many orders of magnitude, which tiny beta asks for.
+    """
+
+    loss: Loss
+    f: Array
+    q: Array
+    rest: Array  # c - q, carried along because the difference cancels
+
+    @classmethod
+    def start(cls, loss: Loss, f: Array) -> LogisticTerm:
+        """At predictions f; q starts at least 1e-3 c away from its bounds."""
+        share = np.clip(expit(-loss.targets * f), 1e-3, 1.0 - 1e-3)
+        return cls(loss, f, loss.weights * share, loss.weights * (1.0 - share))
+
+    @property
+    def residual(self) -> Array:
+        return self.loss.targets * self.q
+
+    @property
+    def count(self) -> int:
+        return 0
+
+    def complementarity(self) -> float:
+        return 0.0
+
+    def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
+        weight = self.q * self.rest / self.loss.weights
+        missing = np.log(self.rest / self.q) - self.loss.targets * self.f
+        return self.loss.targets * (weight * missing), weight
+
+    def direction(self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
+        constant, _ = self.linearise(mu, corrections)
+        return (self.loss.targets * (constant - image),)
+
+    def products(self, direction: tuple[Array, ...]) -> tuple[Array, ...]:
+        # That of the logarithm misleads: where q has to fall it asks for the opposite.
+        return ()
+
+    def longest(self, direction: tuple[Array, ...]) -> float:
+        # Samples far beyond the margin have a q of no weight, and too far to fall to wait for them.
+        heavy, light = self.q > NEGLIGIBLE * self.q.mean(), self.rest > NEGLIGIBLE * self.rest.mean()
+        shrink = max(ratio(direction[0][heavy], self.q[heavy]), ratio(-direction[0][light], self.rest[light]))
+        return 1.0 / shrink if shrink > 0.0 else np.inf
+
+    def moved(self, df: Array, direction: tuple[Array, ...], length: float) -> LogisticTerm:
+        change = np.clip(length * direction[0], -0.99 * self.q, 0.99 * self.rest)
+        return LogisticTerm(self.loss, self.f + length * df, self.q + change, self.rest - change)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,4 +185,6 @@ class HingeTerm:
 
 def loss_term(loss: Loss, f: Array, mu: float) -> LossTerm:
     """The term of a loss at predictions f, on the central path of `mu` where it has one."""
-    return SmoothTerm(loss, f) if loss.smooth else HingeTerm.start(loss, f, mu)
+    if loss.quadratic:
+        return QuadraticTerm(loss, f)
+    return LogisticTerm.start(loss, f) if loss.smooth else HingeTerm.start(loss, f, mu)
