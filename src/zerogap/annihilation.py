@@ -22,7 +22,7 @@ from zerogap.rounding import enlarged, gamma
 Array = NDArray[np.float64]
 
 SNAP = (1e-12, 1e-9, 1e-6, 1e-4)
-"""Coordinates closer than this to an end of the dual box, relative to its width, are put on that end."""
+"""Coordinates closer than this to an end of the dual box are put on that end, in units of ``_width``."""
 
 
 def annihilated(residual: Array, constraints: Array, low: Array, high: Array) -> tuple[Array, float] | None:
@@ -54,7 +54,7 @@ def annihilated(residual: Array, constraints: Array, low: Array, high: Array) ->
 def _corrected(residual: Array, constraints: Array, low: Array, high: Array, snap: float) -> tuple[Array, float] | None:
     """The correction that leaves the coordinates near the ends of the box on those ends."""
     bounded = np.isfinite(high - low)
-    width = np.where(bounded, high - low, 0.0)
+    width = np.where(bounded, _width(residual, low, high), 0.0)
     at_low = bounded & (residual <= low + snap * width)
     at_high = bounded & (residual >= high - snap * width)
     movable = ~(at_low | at_high)
@@ -74,11 +74,16 @@ def _corrected(residual: Array, constraints: Array, low: Array, high: Array, sna
     return (moved, radius) if inside and np.isfinite(radius) else None
 
 
+def _width(residual: Array, low: Array, high: Array) -> Array:
+    """The width of the box, or the largest entry of the residual if that is less: with tiny beta all of r is tiny."""
+    return np.minimum(high - low, np.abs(residual).max(initial=0.0))
+
+
 def _shifted(residual: Array, low: Array, high: Array) -> Array:
     """The clipped shift of `residual` that sums to zero, strictly inside the box."""
     if not np.all(np.isfinite(low)):
         return np.asarray(residual - residual.mean())
-    margin = 2.0 * SNAP[0] * (high - low)
+    margin = 2.0 * SNAP[0] * _width(residual, low, high)
 
     def total(shift: float) -> float:
         return float(np.clip(residual - float(shift), low + margin, high - margin).sum())

@@ -211,7 +211,8 @@ class InteriorPoint:
         if predictor is None:
             return None
         reach = min(1.0, predictor.longest)
-        sigma = (1.0 - reach) ** 3
+        # Complementarity must not run away from the equation of a nonlinear loss.
+        sigma = max((1.0 - reach) ** 3, min(1.0, loss.mismatch() / total))
         second = (
             second_order.product(scaling.solve(predictor.cone), scaling.times(predictor.dual)),
             cones.products(predictor.slacks) if cones else None,

@@ -40,6 +40,9 @@ class LossTerm(Protocol):
 
     def complementarity(self) -> float: ...
 
+    def mismatch(self) -> float:
+        """About the gap of the Fenchel-Young inequality between predictions and residual."""
+
     def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
         """(constant, curvature) of dr."""
 
@@ -69,6 +72,9 @@ class QuadraticTerm:
         return 0
 
     def complementarity(self) -> float:
+        return 0.0
+
+    def mismatch(self) -> float:
         return 0.0
 
     def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
@@ -119,8 +125,15 @@ class LogisticTerm:
 
     def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
         weight = self.q * self.rest / self.loss.weights
-        missing = np.log(self.rest / self.q) - self.loss.targets * self.f
-        return self.loss.targets * (weight * missing), weight
+        return self.loss.targets * (weight * self._missing()), weight
+
+    def mismatch(self) -> float:
+        missing = np.abs(self._missing())
+        return float((self.q * self.rest / self.loss.weights) @ (missing * missing / (1.0 + missing)))
+
+    def _missing(self) -> Array:
+        """How far log((c - q) / q) is above y f."""
+        return np.log(self.rest / self.q) - self.loss.targets * self.f
 
     def direction(self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
         constant, _ = self.linearise(mu, corrections)
@@ -163,6 +176,9 @@ class HingeTerm:
 
     def complementarity(self) -> float:
         return self.margin.complementarity()
+
+    def mismatch(self) -> float:
+        return 0.0
 
     def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
         constant, weight = self.margin.linearise(mu, corrections)
