@@ -36,7 +36,7 @@ def reduced(value: float, magnitude: float, operations: int) -> float:
 def lengths(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Euclidean lengths along the last axis, even where squares under- or overflow."""
     plain = np.linalg.norm(vectors, axis=-1)
-    if plain.size and 1e-140 < plain.min() and plain.max() < 1e140:
+    if plain.size and plain.min() > 1e-140 and plain.max() < 1e140:
         return np.asarray(plain)
     peak = np.abs(vectors).max(axis=-1, initial=0.0)
     scale = np.where((peak > 0.0) & np.isfinite(peak), peak, 1.0)
