@@ -187,7 +187,9 @@ class InteriorPoint:
         head = np.full_like(state.t, program.beta)
         primal_cone = np.concatenate([state.t[:, None], state.v[:, self._penalised]], axis=1)
         dual_cone = np.concatenate([head[:, None], state.z], axis=1)
-        scaling = second_order.Scaling.of(primal_cone, dual_cone)
+        sizes = second_order.determinant(primal_cone), second_order.determinant(dual_cone)
+        scaling = second_order.Scaling.of(primal_cone, dual_cone, sizes)
+        gauges = _Gauges(primal_cone, dual_cone, sizes, scaling)
         curvature = loss.linearise(0.0, None)[1]
         try:
             hessians = self._hessians(scaling, cones)
@@ -203,11 +205,11 @@ class InteriorPoint:
             return None
 
         count = self._weight * state.t.size + loss.count + (cones.count if cones else 0)
-        total = float(np.sum(primal_cone * dual_cone)) + loss.complementarity()
+        total = float(np.vdot(primal_cone, dual_cone)) + loss.complementarity()
         total += cones.complementarity() if cones else 0.0
         mu = total / count
 
-        predictor = self._direction(state, scaling, system, 0.0, 1.0, None)
+        predictor = self._direction(state, gauges, system, 0.0, 1.0, None)
         if predictor is None:
             return None
         reach = min(1.0, predictor.longest)
@@ -218,13 +220,13 @@ class InteriorPoint:
             cones.products(predictor.slacks) if cones else None,
             loss.products(predictor.margins),
         )
-        corrector = self._direction(state, scaling, system, sigma * mu, 1.0 - sigma, second)
+        corrector = self._direction(state, gauges, system, sigma * mu, 1.0 - sigma, second)
         if corrector is None:
             return None
         length = min(1.0, 0.99 * corrector.longest)
         if length < 0.2:
             # Far from the path the second-order terms mislead: a first-order step that asks for less.
-            attempt = self._direction(state, scaling, system, 0.8 * mu, 0.2, None)
+            attempt = self._direction(state, gauges, system, 0.8 * mu, 0.2, None)
             if attempt is not None and min(1.0, 0.99 * attempt.longest) > length:
                 corrector, length = attempt, min(1.0, 0.99 * attempt.longest)
         if length < 1e-10:
@@ -237,7 +239,7 @@ class InteriorPoint:
         """B_b = E' H_b E + K_b' diag(weight) K_b; result (m, p, p)."""
         m, p = scaling.eta.size, self._program.rows.dimension
         kept = np.flatnonzero(self._penalised)
-        diagonal, tail, factor = scaling.hessian()
+        diagonal, tail, factor = scaling.hessian
         hessians = np.zeros((m, p, p))
         if cones is not None:
             packed = cones.linearise(0.0)[1] @ self._outer
@@ -255,14 +257,14 @@ class InteriorPoint:
     def _direction(
         self,
         state: _State,
-        scaling: second_order.Scaling,
+        gauges: _Gauges,
         system: NewtonSystem,
         mu: float,
         reduction: float,
         second: tuple[Array, tuple[Array, ...] | None, tuple[Array, ...]] | None,
     ) -> _Direction | None:
         """The Newton direction that aims at complementarity `mu` and removes a share of the residual."""
-        loss, cones = state.loss, state.cones
+        loss, cones, scaling = state.loss, state.cones, gauges.scaling
         cone_products, slack_products, margin_products = second if second is not None else (None, None, None)
         target = -product_target(scaling, self._weight * mu, cone_products)
         constant_z, head = scaling.eliminate(scaling.solve(target))
@@ -283,8 +285,8 @@ class InteriorPoint:
         df = self._operator.forward(dv) + db
         dve = dv[:, self._penalised]
         dt = scaling.height(head, dve)
-        diagonal, tail, factor = scaling.hessian()
-        dz = constant_z - (diagonal[:, None] * dve - (factor * np.sum(tail * dve, axis=1))[:, None] * tail)
+        diagonal, tail, factor = scaling.hessian
+        dz = constant_z - diagonal[:, None] * dve + (factor * second_order.inner(tail, dve))[:, None] * tail
         slacks: tuple[Array, ...] = ()
         if cones is not None and constant_l is not None and weight is not None:
             change = self._slacks(dv)
@@ -292,11 +294,9 @@ class InteriorPoint:
         margins = loss.direction(df, image, mu, margin_products)
         cone = np.concatenate([dt[:, None], dve], axis=1)
         dual = np.concatenate([np.zeros((dt.size, 1)), dz], axis=1)
-        primal_point = np.concatenate([state.t[:, None], state.v[:, self._penalised]], axis=1)
-        dual_point = np.concatenate([np.full((dt.size, 1), self._program.beta), state.z], axis=1)
         longest = min(
-            second_order.longest(primal_point, cone),
-            second_order.longest(dual_point, dual),
+            second_order.longest(gauges.primal, gauges.sizes[0], cone),
+            second_order.longest(gauges.dual, gauges.sizes[1], dual),
             cones.longest(slacks) if cones else np.inf,
             loss.longest(margins),
         )
@@ -319,6 +319,16 @@ class InteriorPoint:
             state.cones.moved(direction.slacks, length) if state.cones else None,
             state.loss.moved(direction.df, direction.margins, length),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Gauges:
+    """The second-order cones of one iteration."""
+
+    primal: Array  # (m, 1 + q): t, E v
+    dual: Array  # (m, 1 + q): beta, z
+    sizes: tuple[Array, Array]  # their determinants, (m,)
+    scaling: second_order.Scaling
 
 
 @dataclass(frozen=True, eq=False)

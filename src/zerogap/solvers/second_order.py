@@ -9,6 +9,7 @@ W z = W^{-1} s = lambda, J = diag(1, -1, ..., -1). Every array has one row per c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,35 +24,43 @@ def central_heights(lengths: Array, beta: float, mu: float) -> Array:
 
 def product(a: Array, b: Array) -> Array:
     """The Jordan product (a . b, a0 b1 + b0 a1)."""
-    return np.concatenate([np.sum(a * b, axis=1, keepdims=True), a[:, :1] * b[:, 1:] + b[:, :1] * a[:, 1:]], axis=1)
+    result = a[:, :1] * b
+    result += b[:, :1] * a
+    result[:, 0] = inner(a, b)
+    return np.asarray(result)
 
 
 def divide(a: Array, b: Array) -> Array:
     """The x with product(a, x) = b."""
-    determinant = _determinant(a)[:, None]
-    inner = np.sum(a[:, 1:] * b[:, 1:], axis=1, keepdims=True)
-    head = (a[:, :1] * b[:, :1] - inner) / determinant
-    tail = (b[:, 1:] - head * a[:, 1:]) / a[:, :1]
-    return np.concatenate([head, tail], axis=1)
+    head = (a[:, 0] * b[:, 0] - inner(a[:, 1:], b[:, 1:])) / determinant(a)
+    result = (b - head[:, None] * a) / a[:, :1]
+    result[:, 0] = head
+    return np.asarray(result)
 
 
-def longest(x: Array, direction: Array) -> float:
-    """The largest step from interior points x that keeps all of them in their cones."""
-    a = _determinant(direction)
-    b = x[:, 0] * direction[:, 0] - np.sum(x[:, 1:] * direction[:, 1:], axis=1)
-    c = np.maximum(_determinant(x), 1e-300)
+def longest(x: Array, size: Array, direction: Array) -> float:
+    """The largest step from interior points x, of determinants `size`, that keeps all of them in their cones."""
+    a = determinant(direction)
+    b = x[:, 0] * direction[:, 0] - inner(x[:, 1:], direction[:, 1:])
+    c = np.maximum(size, 1e-300)
     # The first positive root of a q^2 + 2 b q + c, in the form that does not cancel.
-    root = np.sqrt(np.maximum(b * b - a * c, 0.0))
-    denominator = root - b
-    hits = (denominator > 0.0) & ((b * b - a * c >= 0.0) & ((a < 0.0) | (b < 0.0)))
-    steps = np.where(hits, c / np.where(hits, denominator, 1.0), np.inf)
-    falling = np.where(direction[:, 0] < 0.0, -x[:, 0] / np.minimum(direction[:, 0], -1e-300), np.inf)
-    return float(min(np.min(steps, initial=np.inf), np.min(falling, initial=np.inf)))
+    square = b * b - a * c
+    denominator = np.sqrt(np.maximum(square, 0.0)) - b
+    hits = (denominator > 0.0) & (square >= 0.0) & ((a < 0.0) | (b < 0.0))
+    # The largest 1 / step, so that nothing is divided by zero.
+    shrink = np.max(np.where(hits, denominator / c, 0.0), initial=0.0)
+    shrink = max(float(shrink), float(np.max(-direction[:, 0] / x[:, 0], initial=0.0)))
+    return 1.0 / shrink if shrink > 0.0 else np.inf
 
 
-def _determinant(x: Array) -> Array:
+def inner(a: Array, b: Array) -> Array:
+    """Row-wise inner products."""
+    return np.asarray(np.einsum("ij,ij->i", a, b))
+
+
+def determinant(x: Array) -> Array:
     """x0^2 - ||x1||^2, factored so that it keeps its sign near the boundary."""
-    length = np.linalg.norm(x[:, 1:], axis=1)
+    length = np.sqrt(inner(x[:, 1:], x[:, 1:]))
     return (x[:, 0] - length) * (x[:, 0] + length)
 
 
@@ -64,15 +73,14 @@ class Scaling:
     point: Array
 
     @classmethod
-    def of(cls, s: Array, z: Array) -> Scaling:
-        size_s = np.sqrt(np.maximum(_determinant(s), 1e-300))
-        size_z = np.sqrt(np.maximum(_determinant(z), 1e-300))
+    def of(cls, s: Array, z: Array, sizes: tuple[Array, Array]) -> Scaling:
+        """The scaling of points s, z with these determinants."""
+        size_s, size_z = (np.sqrt(np.maximum(size, 1e-300)) for size in sizes)
         unit_s, unit_z = s / size_s[:, None], z / size_z[:, None]
-        half = np.sqrt(0.5 * (1.0 + np.sum(unit_s * unit_z, axis=1)))[:, None]
-        reflected = np.concatenate([unit_z[:, :1], -unit_z[:, 1:]], axis=1)
-        w = (unit_s + reflected) / (2.0 * half)
-        # Restore the determinant 1 that the formulas below rely on.
-        w[:, 0] = np.sqrt(1.0 + np.sum(w[:, 1:] ** 2, axis=1))
+        half = np.sqrt(0.5 * (1.0 + inner(unit_s, unit_z)))[:, None]
+        w = (unit_s - unit_z) / (2.0 * half)
+        # The first entry of unit_s + J unit_z, in the form that makes the determinant 1 exactly.
+        w[:, 0] = np.sqrt(1.0 + inner(w[:, 1:], w[:, 1:]))
         eta = np.sqrt(size_s / size_z)
         scaling = cls(eta, w, z)
         return cls(eta, w, scaling.times(z))
@@ -86,10 +94,13 @@ class Scaling:
         return self._reflect(x, -1.0) / self.eta[:, None]
 
     def _reflect(self, x: Array, sign: float) -> Array:
-        head, tail = self.w[:, :1], sign * self.w[:, 1:]
-        inner = np.sum(tail * x[:, 1:], axis=1, keepdims=True)
-        return np.concatenate([head * x[:, :1] + inner, x[:, 1:] + (x[:, :1] + inner / (1.0 + head)) * tail], axis=1)
+        head = self.w[:, 0]
+        along = sign * inner(self.w[:, 1:], x[:, 1:])
+        result = x + (sign * (x[:, 0] + along / (1.0 + head)))[:, None] * self.w
+        result[:, 0] = head * x[:, 0] + along
+        return np.asarray(result)
 
+    @cached_property
     def hessian(self) -> tuple[Array, Array, Array]:
         """W^{-2} with t eliminated, in pieces.
 
@@ -112,7 +123,7 @@ class Scaling:
         head : (m,)
             dt = head + ratio . dv with ``ratio`` of ``height``.
         """
-        inverse, tail, _ = self.hessian()
+        inverse, tail, _ = self.hessian
         corner = inverse * (2.0 * self.w[:, 0] ** 2 - 1.0)
         side = -2.0 * (inverse * self.w[:, 0])[:, None] * tail
         return target[:, 1:] - side * (target[:, :1] / corner[:, None]), target[:, 0] / corner
@@ -120,4 +131,4 @@ class Scaling:
     def height(self, head: Array, dv: Array) -> Array:
         """dt that belongs to dv."""
         w0 = self.w[:, 0]
-        return head + 2.0 * w0 / (2.0 * w0**2 - 1.0) * np.sum(self.w[:, 1:] * dv, axis=1)
+        return head + 2.0 * w0 / (2.0 * w0**2 - 1.0) * inner(self.w[:, 1:], dv)
