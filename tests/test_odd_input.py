@@ -450,6 +450,15 @@ def test_networks_without_neurons() -> None:
     assert zg.certify(network, X, Y, beta=100.0).gap <= 1e-6
 
 
+def test_a_certificate_of_an_objective_that_overflows_survives_a_file(tmp_path: Path) -> None:
+    certificate = zg.certify(zg.Network(zg.MLP(bias=False), [[1e200, 1e200]], [1e200]), X, Y, beta=0.5)
+    assert certificate.objective == certificate.gap == np.inf
+    assert np.isfinite(certificate.lower_bound)
+    assert "Infinity" in str(certificate)
+    certificate.save(tmp_path / "certificate.json")
+    assert zg.Certificate.load(tmp_path / "certificate.json") == certificate
+
+
 def test_single_precision_networks_survive_a_file(tmp_path: Path) -> None:
     network = zg.Network(zg.MLP(), np.ones((2, 3), dtype=np.float32) / 3, [1, -2])
     network.save(tmp_path / "network.safetensors")

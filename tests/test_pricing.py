@@ -51,6 +51,15 @@ def exact_price_squared(program: Program, r: list[Fraction], *, free: bool = Fal
     return max(exact.price_squared(flat, s, side, free=free) for side in sides(program) for s in (r, opposite))
 
 
+def exact_from_above(program: Program, residual: Array, truth: Fraction) -> None:
+    """Never below the exact price, and equal to it once refined, unless it is below beta anyway."""
+    pricer = Pricer(program)
+    for refine in (False, True):
+        price = pricer.upper(residual, 0.0, refine=refine)
+        assert Fraction(price) ** 2 >= truth
+    assert price <= max(float(truth) ** 0.5 * (1.0 + 1e-9) + 1e-9 * np.abs(residual).max(), program.beta)
+
+
 @MODERATE
 @given(
     st.lists(st.tuples(SMALL, SMALL), min_size=1, max_size=6),
@@ -62,12 +71,7 @@ def test_prices_in_the_plane_are_exact_from_above(matrix: list[tuple[int, int]],
     program = program_of(architecture, X, np.arange(len(matrix)))
     residual = np.array(r[: len(matrix)])
     truth = exact_price_squared(program, exact.exact(residual))
-    pricer = Pricer(program)
-    for refine in (False, True):
-        price = pricer.upper(residual, 0.0, refine=refine)
-        assert Fraction(price) ** 2 >= truth
-    # Prices below beta are not refined any further.
-    assert price <= max(float(truth) ** 0.5 * (1.0 + 1e-9) + 1e-9 * np.abs(residual).max(), program.beta)
+    exact_from_above(program, residual, truth)
 
 
 @MODERATE
@@ -80,11 +84,7 @@ def test_prices_with_a_free_bias_are_exact_from_above(column: list[int], r: list
     head = r[: len(column) - 1]
     residual = np.array([*head, -sum(head)], dtype=float)
     truth = exact_price_squared(program, exact.exact(residual), free=True)
-    pricer = Pricer(program)
-    for refine in (False, True):
-        price = pricer.upper(residual, 0.0, refine=refine)
-        assert Fraction(price) ** 2 >= truth
-    assert price <= max(float(truth) ** 0.5 * (1.0 + 1e-9) + 1e-9 * np.abs(residual).max(), program.beta)
+    exact_from_above(program, residual, truth)
 
 
 @MODERATE

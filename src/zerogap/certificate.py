@@ -124,7 +124,9 @@ class Certificate:
         from_config(self.architecture)
         one_of("scope", self.scope, ("global", "sampled", "gated"))
         one_of("loss", self.loss, tuple(LOSSES))
-        objective, bound = finite("objective", self.objective), finite("lower_bound", self.lower_bound)
+        # The objective of a network overflows where its weights do.
+        objective = positive("objective", self.objective, infinite=True, zero=True)
+        bound = finite("lower_bound", self.lower_bound)
         if not 0.0 <= bound <= objective:
             raise InputError("lower_bound", f"{bound}", f"from 0 to the objective {objective}", "compute it again")
         positive("beta", self.beta)
