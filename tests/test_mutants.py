@@ -27,7 +27,8 @@ from zerogap.losses import LOSSES, MarginLoss, SquaredLoss
 from zerogap.pricing import Pricer
 from zerogap.program import Program
 from zerogap.question import Question
-from zerogap.referee import Ratchet, Referee
+from zerogap.ratchet import Ratchet
+from zerogap.referee import Referee
 from zerogap.scope import choose_cells
 from zerogap.walls import find_walls
 

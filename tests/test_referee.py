@@ -18,7 +18,8 @@ from instances import INSTANCES, LOSSES, Instance, solved
 from zerogap.losses import LOSSES as LOSS_CLASSES
 from zerogap.program import Program
 from zerogap.question import Question
-from zerogap.referee import Ratchet, Referee
+from zerogap.ratchet import Ratchet
+from zerogap.referee import Referee
 from zerogap.scope import choose_cells
 from zerogap.solvers import Iterate, make_solver
 

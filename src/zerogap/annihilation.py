@@ -51,6 +51,29 @@ def annihilated(residual: Array, constraints: Array, low: Array, high: Array) ->
     return None
 
 
+def balanced_on_grid(residual: Array) -> Array:
+    """A residual near the given one, on a grid of a power of two, whose entries sum to zero exactly.
+
+    Entries only move towards zero, so they stay inside any box that contains zero; no entry moves by more
+    than the sum of `residual` and n steps of the grid.
+    """
+    peak = float(np.abs(residual).max(initial=0.0))
+    if peak == 0.0:
+        return np.zeros_like(residual)
+    # 2^44 steps for the largest entry: sums of them are exact in float64 and in integers.
+    step = float(np.ldexp(1.0, int(np.frexp(peak)[1]) - 44))
+    counts = [int(value) for value in np.trunc(residual / step)]
+    excess = sum(counts)
+    for k in sorted(range(len(counts)), key=lambda k: -abs(counts[k])):
+        if excess == 0:
+            break
+        if (counts[k] > 0) == (excess > 0):
+            taken = min(abs(excess), abs(counts[k])) * (1 if excess > 0 else -1)
+            counts[k] -= taken
+            excess -= taken
+    return step * np.array(counts, dtype=np.float64)
+
+
 def _corrected(residual: Array, constraints: Array, low: Array, high: Array, snap: float) -> tuple[Array, float] | None:
     """The correction that leaves the coordinates near the ends of the box on those ends."""
     bounded = np.isfinite(high - low)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from zerogap.architectures import from_config
 from zerogap.errors import DataFileError, InputError
+from zerogap.evidence import Evidence
 from zerogap.files import write_atomically
 from zerogap.losses import LOSSES
 from zerogap.rounding import text_above, text_below
@@ -28,7 +29,8 @@ SOURCES = {
     "sampled": "Pilanci and Ergen (ICML 2020), Theorem 1, restricted to the listed cells",
     "gated": "Mishkin, Sahiner and Pilanci (ICML 2022), gated ReLU program",
 }
-FORMAT = "zerogap-certificate-1"
+PROOFS = ("enumeration", "branch and bound", "relaxation")
+FORMAT = "zerogap-certificate-2"
 CNN_SOURCE = "Ergen and Pilanci (ICLR 2021), sum and average pooling"
 
 
@@ -57,6 +59,11 @@ class Certificate:
     zero_loss : float
         The loss of the zero network, the scale of the relative gap.
     withheld : str or None
+    estimate : float or None
+        The bound that search alone suggests: what the bound would be if no neuron were better than the best
+        one that was met. Never proved.
+    evidence : Evidence or None
+        What ``save`` writes for ``zerogap check``.
     """
 
     objective: float
@@ -71,6 +78,8 @@ class Certificate:
     width: int
     zero_loss: float
     withheld: str | None = None
+    estimate: float | None = None
+    evidence: Evidence | None = field(default=None, repr=False, compare=False)
 
     @property
     def absolute_gap(self) -> float:
@@ -93,11 +102,6 @@ class Certificate:
         """Whether the bound rests on a completed proof for its scope."""
         return self.proof is not None
 
-    @property
-    def estimate(self) -> float | None:
-        """An unproved bound from search: none of today's proofs needs one."""
-        return None
-
     def __str__(self) -> str:
         kind, objective = self.architecture["kind"], text_above(self.objective)
         if self.proof is None:
@@ -117,7 +121,8 @@ class Certificate:
     def to_dict(self) -> dict[str, Any]:
         """All fields and the derived figures, ready for JSON."""
         derived = {"gap": self.gap, "absolute_gap": self.absolute_gap, "proved": self.proved, "source": self.cite()}
-        return {"format": FORMAT, **asdict(self), **derived}
+        plain = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "evidence"}
+        return {"format": FORMAT, **plain, **derived}
 
     def _check(self) -> None:
         """Raise InputError on what no run can have written."""
@@ -136,13 +141,17 @@ class Certificate:
         if self.proof is None:
             if not isinstance(self.withheld, str):
                 raise InputError("withheld", shown(self.withheld), "the reason for a missing proof", "compute it again")
-        elif self.proof != "enumeration" or self.withheld is not None:
+        elif self.proof not in PROOFS or self.withheld is not None:
             found = f"{shown(self.proof)} and the doubt {shown(self.withheld)}"
-            raise InputError("proof", found, "'enumeration' without a doubt, or None", "compute it again")
+            raise InputError("proof", found, f"one of {list(PROOFS)} without a doubt, or None", "compute it again")
+        if self.estimate is not None:
+            finite("estimate", self.estimate)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write JSON; the file appears whole or not at all. Raises DataFileError."""
-        write_atomically(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
+        """Write JSON, with the evidence that ``zerogap check`` needs; whole or not at all. Raises DataFileError."""
+        evidence = None if self.evidence is None else self.evidence.to_dict()
+        contents = self.to_dict() | {"evidence": evidence}
+        write_atomically(path, (json.dumps(contents, indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Certificate:
@@ -159,7 +168,9 @@ class Certificate:
             contents = json.loads(path.read_text())
             if contents["format"] != FORMAT:
                 raise InputError("format", shown(contents["format"]), FORMAT, remedy)
-            certificate = cls(**{name: contents[name] for name in cls.__dataclass_fields__})
+            evidence = contents["evidence"]
+            known = {name: contents[name] for name in cls.__dataclass_fields__ if name != "evidence"}
+            certificate = cls(**known, evidence=None if evidence is None else Evidence(lambda: evidence))
             certificate._check()
             return certificate
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -26,13 +26,15 @@ class Question:
     """min over networks of L(f) + beta/2 sum_j (||u_j||^2 + w_j^2), for one architecture on one data set.
 
     Samples of weight zero have been dropped: they neither add loss nor cut cells, as if they were absent.
-    Equal samples with equal targets have been merged into one with the sum of their weights.
+    Equal samples with equal targets have been merged into one with the sum of their weights. ``owner``
+    says for every sample that was given which one of these stands for it (-1: none).
     """
 
     architecture: TwoLayer
     rows: Rows
     loss: Loss
     beta: float
+    owner: NDArray[np.intp]
 
     @classmethod
     def of(
@@ -52,10 +54,11 @@ class Question:
         target = targets(y, rows.samples)
         weights = sample_weights(sample_weight, rows.samples)
         present = weights > 0.0
+        owner = np.full(weights.size, -1, dtype=np.intp)
         if not present.all():
             rows, target, weights = rows.keep(present), target[present], weights[present]
-        rows, target, weights = _merged(rows, target, weights)
-        return cls(architecture, rows, make_loss(loss, target, weights), beta)
+        rows, target, weights, owner[present] = _merged(rows, target, weights)
+        return cls(architecture, rows, make_loss(loss, target, weights), beta, owner)
 
     @cached_property
     def walls(self) -> Walls:
@@ -75,15 +78,18 @@ class Question:
         return self.loss.best_constant() if self.architecture.offset else 0.0
 
 
-def _merged(rows: Rows, target: Array, weights: Array) -> tuple[Rows, Array, Array]:
-    """Equal samples with equal targets as one; only where the sum of the weights is exact."""
+def _merged(rows: Rows, target: Array, weights: Array) -> tuple[Rows, Array, Array, NDArray[np.intp]]:
+    """Equal samples with equal targets as one; only where the sum of the weights is exact. Last, the owners."""
+    itself = np.arange(rows.samples)
     if np.any(weights != np.rint(weights)) or weights.sum() >= 2.0**53:
-        return rows, target, weights
+        return rows, target, weights, itself
     table = np.column_stack([rows.matrix.reshape(rows.samples, -1), target])
     _, first, inverse = np.unique(table, axis=0, return_index=True, return_inverse=True)
     if first.size == rows.samples:
-        return rows, target, weights
+        return rows, target, weights, itself
     total = np.bincount(inverse.reshape(-1), weights=weights).astype(np.float64)
     order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = itself[: order.size]
     first = first[order]
-    return Rows(np.ascontiguousarray(rows.matrix[first]), rows.scale), target[first], total[order]
+    return Rows(np.ascontiguousarray(rows.matrix[first]), rows.scale), target[first], total[order], rank[inverse.reshape(-1)]

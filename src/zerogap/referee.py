@@ -13,7 +13,6 @@ bounded a priori and inflated outward (``zerogap.rounding``).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,54 +21,14 @@ from scipy.optimize import lsq_linear
 from zerogap.annihilation import annihilated
 from zerogap.certificate import Certificate, Scope
 from zerogap.network import Network
+from zerogap.objective import objective_above
 from zerogap.pricing import Pricer
 from zerogap.program import Program
 from zerogap.question import Question
-from zerogap.rounding import SUBNORMAL, enlarged, gamma
+from zerogap.ratchet import Ratchet
+from zerogap.rounding import enlarged
 
 Array = NDArray[np.float64]
-
-CHUNK = 4_000_000
-"""Largest number of coefficients held at a time."""
-
-
-@dataclass(eq=False)
-class Ratchet:
-    """The only writer of a lower bound: it starts trivial, only rises, and never passes an objective."""
-
-    bound: float = 0.0
-    objective: float = np.inf
-    proof: str | None = None
-    withheld: str | None = "no dual point has been offered"
-    contradicted: bool = False
-
-    def lower(self, objective: float) -> None:
-        """Record the objective of a network in scope."""
-        self.objective = min(self.objective, objective)
-        self._check()
-
-    def lift(self, bound: float, proof: str) -> None:
-        """Record a proved bound."""
-        if self.contradicted:
-            return
-        if np.isnan(bound):
-            self.withhold("a bound was not a number")
-        elif bound >= self.bound:
-            self.bound, self.proof, self.withheld = bound, proof, None
-            self._check()
-
-    def withhold(self, reason: str) -> None:
-        """Fall back to the trivial bound if nothing has been proved yet."""
-        if self.proof is None and not self.contradicted:
-            self.withheld = reason
-
-    def _check(self) -> None:
-        if not self.bound <= self.objective:
-            reason = (
-                f"contradiction: bound {self.bound!r} above objective {self.objective!r}; "
-                "please report this with the data"
-            )
-            self.bound, self.proof, self.withheld, self.contradicted = 0.0, None, reason, True
 
 
 class Referee:
@@ -99,24 +58,7 @@ class Referee:
 
     def objective(self, network: Network) -> float:
         """An upper bound of the exact objective of the float64 weights, tight to rounding."""
-        rows = self._rows
-        outputs = network.outputs(rows)
-        terms = rows.dimension + rows.matrix.shape[1] + network.width + 6
-        magnitude = np.full(rows.samples, abs(network.offset))
-        contradiction = 0.0
-        step = max(1, CHUNK // max(1, network.width * rows.matrix.shape[1]))
-        for start in range(0, rows.samples, step) if network.width else ():
-            block = np.abs(rows.matrix[start : start + step]) @ np.abs(network.first).T
-            magnitude[start : start + step] += block.sum(axis=1) @ np.abs(network.second) * rows.scale
-            weighted = self._loss.weights[start : start + step] @ block.sum(axis=1)
-            contradiction += float(weighted @ np.abs(network.second))
-        value = self._loss.upper(outputs, gamma(terms) * magnitude + SUBNORMAL)
-        decay, violated = network.penalty(rows, self._loss.weights)
-        value += self._question.beta * enlarged(decay, network.width * rows.dimension + 8)
-        rho = self._question.architecture.cone
-        if 0.0 < rho < np.inf:
-            value += rho * (violated + gamma(rows.matrix.size + terms) * contradiction + SUBNORMAL)
-        return enlarged(value, 4)
+        return objective_above(self._question, network)
 
     def hear_network(self, network: Network, *, refine: bool = True) -> float:
         """Judge a network of the scope; its residuals become dual proposals. Returns its objective."""

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.architectures import Neurons, TwoLayer
+from zerogap.architectures import TwoLayer
 from zerogap.certificate import Certificate
 from zerogap.errors import InputError, Status, ToleranceError
 from zerogap.history import Iteration
 from zerogap.network import Network
 from zerogap.program import Program
 from zerogap.question import Question
+from zerogap.recovery import thinnest
 from zerogap.referee import Referee
 from zerogap.scope import choose_cells
 from zerogap.solvers import SOLVERS, Iterate, make_solver
@@ -121,7 +122,6 @@ def train(
     cells = choose_cells(question, arrangements, generator(random_state))
     program = question.program(cells)
     referee = Referee(question, program)
-    zero = Network.of(architecture, Neurons(*_no_weights(question), offset=question.constant))
     history: list[Iteration] = []
     best: Iterate | None = None  # least objective
     closest: Iterate | None = None  # least gap by the solver's own account
@@ -151,7 +151,7 @@ def train(
         status = Status.INTERRUPTED
     if status is Status.STALLED and time.monotonic() - started >= limit:
         status = Status.TIME_LIMIT
-    network, objective = _finish(question, program, referee, best, zero, tol)
+    network, objective = thinnest(question, program, best, tol)
     try:
         referee.ratchet.lower(objective)
         patient = status in (Status.STALLED, Status.OPTIMAL)
@@ -167,45 +167,7 @@ def train(
     return Result(network, certificate, tuple(history), status)
 
 
-def _no_weights(question: Question) -> tuple[Array, Array, Array | None]:
-    empty = np.zeros((0, question.rows.dimension))
-    return empty, np.zeros(0), empty if question.architecture.gated else None
-
-
 def _record(seconds: float, program: Program, best: Iterate, referee: Referee) -> Iteration:
     sizes = program.gauge.value(best.blocks)
     width = int(np.sum(sizes > 1e-6 * sizes.max(initial=0.0)))
     return Iteration(seconds, best.passes, 0, best.primal, referee.ratchet.bound, width)
-
-
-def _finish(
-    question: Question, program: Program, referee: Referee, best: Iterate | None, zero: Network, tol: float
-) -> tuple[Network, float]:
-    """The thinnest network near the best iterate whose objective is no worse by more than a tenth of the gap.
-
-    Candidates: no neurons at all; the iterate without its smallest blocks; the same pruned to at most
-    n neurons.
-    """
-    candidates = [zero]
-    if best is not None:
-        thinned = list(_thinned(question, program, best))
-        candidates += thinned + [network.pruned(question.rows) for network in thinned]
-    judged = [(referee.objective(network), network.width, k) for k, network in enumerate(candidates)]
-    allowed = min(judged)[0] * (1.0 + 0.1 * tol)
-    objective, _, chosen = min((j for j in judged if j[0] <= allowed), key=lambda j: (j[1], j[0]))
-    return candidates[chosen], objective
-
-
-def _thinned(question: Question, program: Program, best: Iterate) -> Iterator[Network]:
-    """Networks of the blocks above falling thresholds of size."""
-    sizes = program.gauge.value(best.blocks)
-    loose = np.linalg.norm(best.blocks, axis=2)
-    top = max(float(sizes.max(initial=0.0)), 1e-300)
-    widths: set[int] = set()
-    for threshold in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 0.0):
-        keep = (sizes > threshold * top) | ((sizes <= 1e-12 * loose) & (loose > threshold * top))
-        if int(keep.sum()) in widths:
-            continue
-        widths.add(int(keep.sum()))
-        blocks = np.where(keep[..., None], best.blocks, 0.0)
-        yield Network.of(question.architecture, question.architecture.neurons(program, blocks, best.offset))

@@ -1,0 +1,173 @@
+r"""Training over all neurons: price, add cells, re-solve, drop cells, until no neuron is worth its price.
+
+The program over the cells in use gives a network and a residual r. A neuron u with |r . phi(u)| > beta ||u||
+would lower the objective (spec of the papers, cutting planes): its cell joins the program. Search finds such
+neurons; that it finds none proves nothing (docs/theory.md, "Search is not proof"), but a branch and bound
+that finds none does, and the neuron that it finds instead joins the program like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.arrangements import Cells, cells_of_gates
+from zerogap.arrangements.cells import first_of_each
+from zerogap.descent import Descent, lbfgs
+from zerogap.network import Network
+from zerogap.oracles.form import Form
+from zerogap.oracles.search import Maxima, random_starts, search
+from zerogap.program import Program
+from zerogap.question import Question
+from zerogap.solvers import Iterate
+from zerogap.solvers.interior_point import InteriorPoint
+
+Array = NDArray[np.float64]
+
+STARTS = 400
+"""Random starts of the search in every round, besides the neurons in use."""
+
+THOROUGH = 8
+"""The search is repeated with this many times the starts before a gap is believed."""
+
+NEW_CELLS = 150
+"""At most this many cells join in one round."""
+
+NUDGE = 1e-5
+"""Maxima lie on walls; a relative random step of this size picks one of the cells that touch there."""
+
+FAINT = 1e-6
+"""Cells whose blocks are smaller than this share of the largest one leave the program."""
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """What one round leaves behind.
+
+    Parameters
+    ----------
+    program : Program
+        Over the cells in use.
+    iterates : list of Iterate
+        Those of the solver in this round; the last one counts.
+    price : float
+        The largest price that the search met; a lower bound of the true one.
+    thorough : bool
+        Whether the search was the thorough one.
+    """
+
+    program: Program
+    iterate: Iterate
+    price: float
+    thorough: bool
+
+
+class Generation:
+    """Rounds of generation for one question.
+
+    Parameters
+    ----------
+    question : Question
+        ReLU networks.
+    form : Form
+        Its rows, merged.
+    tol : float
+        Relative gap asked for; the rounds solve their programs a little further than the round before.
+    rng : Generator
+    starts : int
+        Random starts of each search.
+    """
+
+    def __init__(
+        self, question: Question, form: Form, tol: float, rng: np.random.Generator, *, starts: int = STARTS
+    ) -> None:
+        self._question, self._form, self._tol, self._rng, self._starts = question, form, tol, rng, starts
+        self._cells: Cells | None = None
+        self._directions = np.zeros((0, form.dimension))
+        self._gap = 1.0
+
+    # -- cells -------------------------------------------------------------------------------------
+
+    def add(self, directions: Array) -> bool:
+        """Let the cells of some directions (k, p) join; whether any of them is new."""
+        walls = self._question.walls
+        size = np.linalg.norm(directions, axis=1, keepdims=True)
+        nudged = directions + NUDGE * size * self._rng.standard_normal(directions.shape) / np.sqrt(directions.shape[1])
+        keep = first_of_each(walls.signs(nudged))[:NEW_CELLS]
+        if not keep.size:
+            return False
+        fresh = cells_of_gates(walls, nudged[np.sort(keep)])
+        before = 0 if self._cells is None else self._cells.count
+        self._cells = fresh if self._cells is None else self._cells.union(fresh)
+        return self._cells.count > before
+
+    def warm(self, network: Network) -> None:
+        """Start from the cells of a network's neurons."""
+        used = network.balanced().first
+        if used.shape[0]:
+            self.add(used)
+
+    def warm_by_gradient(self, width: int, iterations: int) -> None:
+        """Start from the cells of a short run of L-BFGS on a wide network."""
+        problem = Descent(self._question, width)
+        first, second, _ = problem.unpack(lbfgs(problem, problem.start(self._rng), iterations))
+        gauge = self._question.architecture.gauge(first.shape[1])
+        mass = gauge.value(first) * np.abs(second)
+        order = np.argsort(-mass)
+        chosen = order[mass[order] > 1e-3 * mass.max(initial=0.0)][: 2 * self._question.rows.samples + 2]
+        if chosen.size:
+            self.add(first[chosen])
+
+    # -- rounds ------------------------------------------------------------------------------------
+
+    def rounds(self) -> Iterator[Round | Iterate]:
+        """Iterates of the solver, and a Round after each program; ends when the search finds nothing more."""
+        question = self._question
+        if self._cells is None:
+            self.add(random_starts(self._form, 30, self._rng))
+        stuck = 0
+        while self._cells is not None and self._cells.count:
+            program = question.program(self._cells)
+            best: Iterate | None = None
+            aim = max(0.05 * self._gap, 0.2 * self._tol)
+            for iterate in InteriorPoint(program):
+                best = iterate if best is None or iterate.primal <= best.primal or iterate.gap < best.gap else best
+                yield iterate
+                if iterate.gap <= aim:
+                    break
+            assert best is not None
+            maxima = self._search(best, 1)
+            thorough = self._estimate(best, maxima.price) <= self._tol
+            if thorough:
+                maxima = self._search(best, THOROUGH)
+            self._gap = min(self._gap, max(self._estimate(best, maxima.price), 0.1 * self._tol))
+            yield Round(program, best, maxima.price, thorough)
+            self._drop(program, best)
+            worth = maxima.directions[maxima.values > question.beta * (1.0 + 0.05 * self._tol)]
+            stuck = 0 if self.add(worth) else stuck + 1
+            if stuck >= 3:
+                return
+
+    def _search(self, iterate: Iterate, factor: int) -> Maxima:
+        gauge = self._question.architecture.gauge(self._form.dimension)
+        sizes = gauge.value(iterate.blocks)
+        used = iterate.blocks[sizes > 1e-4 * sizes.max(initial=0.0)]
+        starts = np.concatenate([used, random_starts(self._form, factor * self._starts, self._rng)])
+        return search(self._form, iterate.residual, starts)
+
+    def _estimate(self, iterate: Iterate, price: float) -> float:
+        """The relative gap if no neuron had a larger price."""
+        loss, beta = self._question.loss, self._question.beta
+        largest = beta / price if price > 0.0 else np.inf
+        dual = loss.dual_value(loss.best_scale(iterate.residual, largest) * iterate.residual)
+        return (iterate.primal - dual) / max(iterate.primal, 1e-300)
+
+    def _drop(self, program: Program, iterate: Iterate) -> None:
+        """Keep the cells that carry weight."""
+        sizes = program.gauge.value(iterate.blocks)
+        live = (sizes > FAINT * sizes.max(initial=0.0)).any(axis=0)
+        if self._cells is not None and live.any():
+            self._cells = self._cells.take(live)

@@ -1,0 +1,55 @@
+"""From the blocks of a program back to a network: as thin as the gap allows (P2, recovery and width)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.architectures import Neurons
+from zerogap.network import Network
+from zerogap.objective import objective_above
+from zerogap.program import Program
+from zerogap.question import Question
+from zerogap.solvers import Iterate
+
+Array = NDArray[np.float64]
+
+
+def empty_network(question: Question) -> Network:
+    """The best network without neurons."""
+    empty = np.zeros((0, question.rows.dimension))
+    gates = empty if question.architecture.gated else None
+    return Network.of(question.architecture, Neurons(empty, np.zeros(0), gates, offset=question.constant))
+
+
+def thinnest(question: Question, program: Program, best: Iterate | None, tol: float) -> tuple[Network, float]:
+    """The thinnest network near the best iterate whose objective is no worse by more than a tenth of the gap.
+
+    Candidates: no neurons at all; the iterate without its smallest blocks; the same pruned to at most
+    n neurons.
+    """
+    candidates = [empty_network(question)]
+    if best is not None:
+        thinned = list(_thinned(question, program, best))
+        candidates += thinned + [network.pruned(question.rows) for network in thinned]
+    judged = [(objective_above(question, network), network.width, k) for k, network in enumerate(candidates)]
+    allowed = min(judged)[0] * (1.0 + 0.1 * tol)
+    objective, _, chosen = min((j for j in judged if j[0] <= allowed), key=lambda j: (j[1], j[0]))
+    return candidates[chosen], objective
+
+
+def _thinned(question: Question, program: Program, best: Iterate) -> Iterator[Network]:
+    """Networks of the blocks above falling thresholds of size."""
+    sizes = program.gauge.value(best.blocks)
+    loose = np.linalg.norm(best.blocks, axis=2)
+    top = max(float(sizes.max(initial=0.0)), 1e-300)
+    widths: set[int] = set()
+    for threshold in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 0.0):
+        keep = (sizes > threshold * top) | ((sizes <= 1e-12 * loose) & (loose > threshold * top))
+        if int(keep.sum()) in widths:
+            continue
+        widths.add(int(keep.sum()))
+        blocks = np.where(keep[..., None], best.blocks, 0.0)
+        yield Network.of(question.architecture, question.architecture.neurons(program, blocks, best.offset))
