@@ -16,7 +16,7 @@ from zerogap.question import Question
 from zerogap.referee import Referee
 from zerogap.scope import cells_around, choose_cells
 from zerogap.solvers import Iterate, make_solver
-from zerogap.validation import generator, positive
+from zerogap.validation import generator, seconds_of
 
 
 @np.errstate(all="ignore")
@@ -65,7 +65,7 @@ def certify(
     """
     if not isinstance(network, Network):
         raise InputError("network", type(network).__name__, "a zg.Network", "build one with zg.Network(...)")
-    seconds = _effort(prove)
+    seconds = seconds_of("prove", prove)
     question = Question.of(network.architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
     if network.width and network.first.shape[1] != question.rows.dimension:
         raise InputError(
@@ -116,10 +116,3 @@ def _solve_dual(program: Program, referee: Referee, seconds: float) -> None:
         pass
     if last is not None:
         referee.hear_residual(last.residual, last.multipliers, refine=True)
-
-
-def _effort(prove: bool | float) -> float:
-    """Seconds that `prove` allows."""
-    if isinstance(prove, (bool, np.bool_)):
-        return np.inf if prove else 0.0
-    return positive("prove", prove, infinite=True, zero=True)

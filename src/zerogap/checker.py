@@ -106,7 +106,7 @@ def check_tree(flat, proof, limit, free, q):
     records, used = memoryview(zlib.decompress(base64.b64decode(proof["tree"]))).cast("H"), 0
     for sign, corner in itertools.product((1, -1), itertools.product((1, -1), repeat=q)):
         axes = [[s * (i == k) * (rows[0][1][q] if free else 1) for k in range(q)] for i, s in enumerate(corner)]
-        reach = [max((abs(row[k]) for _, row in rows), default=0) for k in range(q)]
+        reach = [1 << (max((abs(row[k]) for _, row in rows), default=0) - 1).bit_length() for k in range(q)]
         low, high = ([[*v, s * b] for v, b in zip(axes, reach)] for s in (-1, 1))
         for root in [low[: k + 1] + high[k:] for k in range(q)] if free else [axes]:
             stack = [(root, [(sign * a, row, [dot(row, v) for v in root]) for a, row in rows], [0] * (q + free))]
@@ -117,15 +117,15 @@ def check_tree(flat, proof, limit, free, q):
                 items = [item for item in items if min(item[2]) < 0 < max(item[2])]
                 record, used = records[used], used + 1
                 if record:
-                    stack += halves(vertices, items, base, *divmod(record - 1, 16))
+                    stack += halves(vertices, items, base, q, *divmod(record - 1, 16))
                     continue
                 check_leaf(vertices, items, base, records[used : used + q + free], limit * limit, q)
                 used += q + free
     need(used == len(records), "a tree that ends with its roots")
 
 
-def halves(vertices, items, base, i, j):
-    size, other = max(map(abs, vertices[i])), max(map(abs, vertices[j]))
+def halves(vertices, items, base, q, i, j):
+    size, other = (max(map(abs, vertices[k][:q])) for k in (i, j))
     f, g = (max(b.bit_length() - a.bit_length(), 0) for a, b in ((size, other), (other, size)))
     f, g = f + (3 * (size << f) < 2 * (other << g)), g + (3 * (other << g) < 2 * (size << f))
     middle = [(v[i] << f) + (v[j] << g) for v in zip(*vertices)]
@@ -136,12 +136,11 @@ def halves(vertices, items, base, i, j):
 
 def check_leaf(vertices, items, base, weights, square, q):
     """g <= heights . x <= t ||V weights|| on the cone, t the largest ratio of a height to V weights . v."""
-    bits = [max(map(abs, v)).bit_length() for v in vertices]
-    shifts = [max(bits) - b for b in bits]
-    vertices = [[x << s for x in v] for v, s in zip(vertices, shifts)]
+    bits = [max(map(abs, v[:q])).bit_length() for v in vertices]
+    vertices = [[x << max(bits) - b for x in v] for v, b in zip(vertices, bits)]
     heights = [dot(base, v) for v in vertices]
     for a, _, values in items:
-        values = [x << s for x, s in zip(values, shifts)]
+        values = [x << max(bits) - b for x, b in zip(values, bits)]
         if a > 0 or sum(values) * 10**9 > sum(map(abs, values)):
             heights = [h + a * (max(v, 0) if a > 0 else v) for h, v in zip(heights, values)]
     middle = [dot(weights, column) for column in list(zip(*vertices))[:q]]

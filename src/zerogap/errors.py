@@ -69,6 +69,10 @@ class Status(Enum):
     """How a training run ended; the value is the message."""
 
     OPTIMAL = "the relative duality gap asked for was met"
+    SEARCHED = (
+        "search finds no better neuron, but the gap asked for was not proved: raise prove, tol or beta, "
+        "or use fewer features or smaller filters"
+    )
     TIME_LIMIT = "the time limit was reached before the gap: raise max_time, tol or beta"
     INTERRUPTED = "interrupted by the user: this is the best network so far"
     STOPPED = "stopped by the callback: this is the best network so far"

@@ -22,15 +22,14 @@ from zerogap.oracles.form import Form
 from zerogap.oracles.search import Maxima, random_starts, search
 from zerogap.program import Program
 from zerogap.question import Question
-from zerogap.solvers import Iterate
-from zerogap.solvers.interior_point import InteriorPoint
+from zerogap.solvers import Iterate, make_solver
 
 Array = NDArray[np.float64]
 
 STARTS = 400
 """Random starts of the search in every round, besides the neurons in use."""
 
-THOROUGH = 8
+THOROUGH = 100
 """The search is repeated with this many times the starts before a gap is believed."""
 
 NEW_CELLS = 150
@@ -38,6 +37,9 @@ NEW_CELLS = 150
 
 NUDGE = 1e-5
 """Maxima lie on walls; a relative random step of this size picks one of the cells that touch there."""
+
+PATIENCE = 5
+"""Rounds without a new cell before giving up."""
 
 FAINT = 1e-6
 """Cells whose blocks are smaller than this share of the largest one leave the program."""
@@ -51,8 +53,8 @@ class Round:
     ----------
     program : Program
         Over the cells in use.
-    iterates : list of Iterate
-        Those of the solver in this round; the last one counts.
+    iterate : Iterate
+        The solver's point of least gap.
     price : float
         The largest price that the search met; a lower bound of the true one.
     thorough : bool
@@ -79,15 +81,26 @@ class Generation:
     rng : Generator
     starts : int
         Random starts of each search.
+    solver : str
+        Of the programs.
     """
 
     def __init__(
-        self, question: Question, form: Form, tol: float, rng: np.random.Generator, *, starts: int = STARTS
+        self,
+        question: Question,
+        form: Form,
+        tol: float,
+        rng: np.random.Generator,
+        *,
+        starts: int = STARTS,
+        solver: str = "interior_point",
     ) -> None:
         self._question, self._form, self._tol, self._rng, self._starts = question, form, tol, rng, starts
+        self._solver = solver
         self._cells: Cells | None = None
-        self._directions = np.zeros((0, form.dimension))
         self._gap = 1.0
+        self._insisted = False
+        self.program: Program | None = None
 
     # -- cells -------------------------------------------------------------------------------------
 
@@ -103,6 +116,11 @@ class Generation:
         before = 0 if self._cells is None else self._cells.count
         self._cells = fresh if self._cells is None else self._cells.union(fresh)
         return self._cells.count > before
+
+    def insist(self, direction: Array) -> None:
+        """Let the cells around a direction join that a proof has found, whatever the search thinks."""
+        around = np.repeat(direction[None], 8, axis=0)
+        self._insisted = self.add(around)
 
     def warm(self, network: Network) -> None:
         """Start from the cells of a network's neurons."""
@@ -129,27 +147,27 @@ class Generation:
         if self._cells is None:
             self.add(random_starts(self._form, 30, self._rng))
         stuck = 0
-        while self._cells is not None and self._cells.count:
-            program = question.program(self._cells)
+        while self._cells is not None and self._cells.count and stuck < PATIENCE:
+            self.program = program = question.program(self._cells)
             best: Iterate | None = None
             aim = max(0.05 * self._gap, 0.2 * self._tol)
-            for iterate in InteriorPoint(program):
-                best = iterate if best is None or iterate.primal <= best.primal or iterate.gap < best.gap else best
+            for iterate in make_solver(self._solver, program, tol=aim, max_time=np.inf):
+                best = iterate if best is None or iterate.gap < best.gap else best
                 yield iterate
                 if iterate.gap <= aim:
                     break
-            assert best is not None
+            if best is None:
+                return
             maxima = self._search(best, 1)
-            thorough = self._estimate(best, maxima.price) <= self._tol
+            thorough = self.estimate(best, maxima.price) <= self._tol
             if thorough:
                 maxima = self._search(best, THOROUGH)
-            self._gap = min(self._gap, max(self._estimate(best, maxima.price), 0.1 * self._tol))
-            yield Round(program, best, maxima.price, thorough)
+            self._gap = min(self._gap, max(self.estimate(best, maxima.price), 0.1 * self._tol))
             self._drop(program, best)
+            self._insisted = False
+            yield Round(program, best, maxima.price, thorough)
             worth = maxima.directions[maxima.values > question.beta * (1.0 + 0.05 * self._tol)]
-            stuck = 0 if self.add(worth) else stuck + 1
-            if stuck >= 3:
-                return
+            stuck = 0 if self.add(worth) or self._insisted else stuck + 1
 
     def _search(self, iterate: Iterate, factor: int) -> Maxima:
         gauge = self._question.architecture.gauge(self._form.dimension)
@@ -158,7 +176,7 @@ class Generation:
         starts = np.concatenate([used, random_starts(self._form, factor * self._starts, self._rng)])
         return search(self._form, iterate.residual, starts)
 
-    def _estimate(self, iterate: Iterate, price: float) -> float:
+    def estimate(self, iterate: Iterate, price: float) -> float:
         """The relative gap if no neuron had a larger price."""
         loss, beta = self._question.loss, self._question.beta
         largest = beta / price if price > 0.0 else np.inf

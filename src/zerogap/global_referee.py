@@ -8,6 +8,8 @@ repeat the proof. With a free bias s r lies on a grid of powers of two and sums 
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +43,7 @@ class GlobalReferee:
         self._question, self._loss = question, question.loss
         self.form = Form.of(question.rows, free=question.architecture.offset)
         self.ratchet = Ratchet()
-        self._evidence: tuple[Array, Tree | None] | None = None
+        self._evidence: tuple[Array, Tree] | None = None
 
     def feasible(self, residual: Array) -> Array | None:
         """The residual inside the domain of the dual, balanced (nearly) for a free bias; None if that fails."""
@@ -81,7 +83,7 @@ class GlobalReferee:
         if not bound > self.ratchet.bound and self.ratchet.proof is not None:
             return
         self.ratchet.lift(bound, proof)
-        self._evidence = point, tree
+        self._evidence = None if tree is None else (point, tree)
 
     def objective(self, network: Network) -> float:
         """An upper bound of the objective, recorded."""
@@ -93,9 +95,8 @@ class GlobalReferee:
         """The certificate of a network that has been judged."""
         ratchet, question = self.ratchet, self._question
         evidence = None
-        if self._evidence is not None and ratchet.proof == "branch and bound" and self._evidence[1] is not None:
-            point, tree = self._evidence
-            evidence = Evidence(lambda: tree_evidence(question, network, point, tree, self.form))
+        if self._evidence is not None and ratchet.proof is not None:
+            evidence = Evidence(partial(tree_evidence, question, network, *self._evidence, self.form))
         return Certificate(
             objective=objective,
             lower_bound=ratchet.bound,

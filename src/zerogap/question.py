@@ -92,4 +92,9 @@ def _merged(rows: Rows, target: Array, weights: Array) -> tuple[Rows, Array, Arr
     rank = np.empty_like(order)
     rank[order] = itself[: order.size]
     first = first[order]
-    return Rows(np.ascontiguousarray(rows.matrix[first]), rows.scale), target[first], total[order], rank[inverse.reshape(-1)]
+    return (
+        Rows(np.ascontiguousarray(rows.matrix[first]), rows.scale),
+        target[first],
+        total[order],
+        rank[inverse.reshape(-1)],
+    )

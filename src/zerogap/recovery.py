@@ -24,14 +24,14 @@ def empty_network(question: Question) -> Network:
     return Network.of(question.architecture, Neurons(empty, np.zeros(0), gates, offset=question.constant))
 
 
-def thinnest(question: Question, program: Program, best: Iterate | None, tol: float) -> tuple[Network, float]:
+def thinnest(question: Question, program: Program | None, best: Iterate | None, tol: float) -> tuple[Network, float]:
     """The thinnest network near the best iterate whose objective is no worse by more than a tenth of the gap.
 
     Candidates: no neurons at all; the iterate without its smallest blocks; the same pruned to at most
     n neurons.
     """
     candidates = [empty_network(question)]
-    if best is not None:
+    if best is not None and program is not None:
         thinned = list(_thinned(question, program, best))
         candidates += thinned + [network.pruned(question.rows) for network in thinned]
     judged = [(objective_above(question, network), network.width, k) for k, network in enumerate(candidates)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from zerogap.architectures import TwoLayer
 from zerogap.certificate import Certificate
 from zerogap.errors import InputError, Status, ToleranceError
+from zerogap.global_training import GlobalRun
 from zerogap.history import Iteration
 from zerogap.network import Network
 from zerogap.program import Program
@@ -21,7 +22,7 @@ from zerogap.recovery import thinnest
 from zerogap.referee import Referee
 from zerogap.scope import choose_cells
 from zerogap.solvers import SOLVERS, Iterate, make_solver
-from zerogap.validation import generator, one_of, positive
+from zerogap.validation import generator, one_of, positive, seconds_of, shown
 
 Array = NDArray[np.float64]
 Callback = Callable[[Iteration], object]
@@ -59,9 +60,11 @@ def train(
     *,
     loss: str = "squared",
     beta: float = 1.0,
-    arrangements: int | str | Any = 200,
-    tol: float = 1e-6,
+    arrangements: int | str | Any = "generate",
+    tol: float = 1e-4,
     max_time: float | None = None,
+    prove: bool | float = 30.0,
+    warm_start: Network | None = None,
     sample_weight: Any = None,
     random_state: int | np.random.Generator | None = 0,
     callback: Callback | None = None,
@@ -82,17 +85,26 @@ def train(
     loss : "squared", "logistic" or "hinge"
     beta : float
         Weight decay, > 0.
-    arrangements : int, "enumerate" or (P, p) array
-        That many sampled cells (scope ``sampled``, or ``gated``); all cells (scope ``global``, tiny
-        problems); or the cells of given gate vectors.
+    arrangements : "generate", "enumerate", int or (P, p) array
+        Over all neurons, whose cells are found as needed (scope ``global``; not for gated networks); all
+        cells, listed (``global``, tiny problems); that many sampled cells (``sampled``, or ``gated``); or
+        the cells of given gate vectors. Among networks whose objectives differ by less than a tenth of
+        `tol`, the one with the fewest neurons is returned, and of those the one of least objective.
     tol : float
         Relative duality gap asked for.
     max_time : float, optional
         Seconds for the solver; then the best network so far is returned, as after Ctrl-C.
+    prove : bool or float
+        With "generate": seconds for branch and bound, in all (True: no limit, False: none). They change the
+        bound, never the truth of the claim. Where branch and bound is not finished, or the rows have more
+        than 12 dimensions, the bound is that of a relaxation, or of the last threshold that was proved.
+    warm_start : Network, optional
+        With "generate": a network, trained by anyone, whose neurons name the first cells. By default a short
+        run of L-BFGS on a wide network names them.
     sample_weight : (n,) array, optional
         Non-negative; a weight of 2 equals a duplicated sample, 0 an absent one.
     random_state : int, Generator or None
-        For sampling cells.
+        For sampling cells and for the search.
     callback : callable, optional
         Called with every ``Iteration``; a true return value stops the run.
     solver : "interior_point" or "clarabel"
@@ -119,7 +131,17 @@ def train(
     one_of("solver", solver, SOLVERS)
     if callback is not None and not callable(callback):
         raise InputError("callback", repr(callback), "a callable or None", "pass a function of one Iteration")
-    cells = choose_cells(question, arrangements, generator(random_state))
+    effort, rng = seconds_of("prove", prove), generator(random_state)
+    if warm_start is not None:
+        check_warm_start(question, warm_start, arrangements)
+    if isinstance(arrangements, str) and arrangements == "generate":
+        refuse_gates(architecture)
+        run = GlobalRun(question, tol, limit, effort, rng, solver, callback)
+        run.run(warm_start)
+        network, objective = run.network()
+        certificate = run.verdict(network, objective)
+        return Result(network, certificate, tuple(run.history), settled(run.status, certificate, tol))
+    cells = choose_cells(question, arrangements, rng)
     program = question.program(cells)
     referee = Referee(question, program)
     history: list[Iteration] = []
@@ -162,9 +184,44 @@ def train(
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     certificate = referee.verdict(network, objective)
-    if status in (Status.STALLED, Status.OPTIMAL):
-        status = Status.OPTIMAL if certificate.proved and certificate.gap <= tol else Status.STALLED
-    return Result(network, certificate, tuple(history), status)
+    return Result(network, certificate, tuple(history), settled(status, certificate, tol))
+
+
+def settled(status: Status, certificate: Certificate, tol: float) -> Status:
+    """The final status: success is what the certificate proves, not what a solver thinks."""
+    if status not in (Status.STALLED, Status.OPTIMAL):
+        return status
+    if certificate.proved and certificate.gap <= tol:
+        return Status.OPTIMAL
+    searched = certificate.estimate is not None and certificate.estimate >= certificate.objective * (1.0 - tol)
+    return Status.SEARCHED if searched else Status.STALLED
+
+
+def refuse_gates(architecture: TwoLayer) -> None:
+    """Generation is for ReLU networks: the gates of a gated network are part of the question."""
+    if architecture.gated:
+        raise InputError(
+            "arrangements", "'generate' with gated=True", "a number or an array of gates", "pass arrangements=200"
+        )
+
+
+def check_warm_start(question: Question, network: Network, arrangements: Any) -> None:
+    """A starting network must fit the data, and only generation uses one."""
+    if not isinstance(network, Network) or network.gates is not None:
+        raise InputError(
+            "warm_start", type(network).__name__, "a zg.Network without gates", "build one with zg.Network"
+        )
+    if not (isinstance(arrangements, str) and arrangements == "generate"):
+        raise InputError(
+            "warm_start", f"one with arrangements={shown(arrangements)}", "none", "pass arrangements='generate'"
+        )
+    if network.width and network.first.shape[1] != question.rows.dimension:
+        raise InputError(
+            "warm_start",
+            f"neurons with {network.first.shape[1]} entries",
+            f"{question.rows.dimension}, as in the rows of X",
+            "use a network of the same architecture and input shape",
+        )
 
 
 def _record(seconds: float, program: Program, best: Iterate, referee: Referee) -> Iteration:

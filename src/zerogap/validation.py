@@ -149,3 +149,16 @@ def one_of(name: str, value: Any, options: tuple[Any, ...]) -> Any:
         if type(value) is type(option) and value == option:
             return option
     raise InputError(name, shown(value), f"one of {list(options)}", "choose one of these")
+
+
+def seconds_of(name: str, value: Any) -> float:
+    """The seconds that an effort stands for: True is no limit, False none.
+
+    Raises
+    ------
+    InputError
+        If it is neither a bool nor a number of seconds.
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return np.inf if value else 0.0
+    return positive(name, value, infinite=True, zero=True)

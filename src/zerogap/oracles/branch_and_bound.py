@@ -8,7 +8,7 @@ so g(u) <= heights . x, and the largest value of that on the unit ball is a smal
 start as orthants (times an interval for a bias without norm) and are halved at their widest edge; a new
 vertex is an exact sum of two old ones, so the halves cover the cone without any rounding. The tree is the proof.
 
-With a free bias b only |b| <= sum_i B_i |w_i| has to be searched, B_i = max_j |m_ji|: beyond, all rows have
+With a free bias b only |b| <= sum_i B_i |w_i| has to be searched, B_i >= max_j |m_ji|: beyond, all rows have
 one sign, and g is linear in w or zero, because the residual sums to zero.
 """
 
@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ from zerogap.oracles import kernels
 from zerogap.oracles.form import Form
 
 Array = NDArray[np.float64]
+plant: Any = kernels.plant
+explore: Any = kernels.explore
 
 LARGEST_DIMENSION = 12
 """Beyond it the first 2^p cones alone are out of reach."""
@@ -67,19 +70,19 @@ class Search:
     upper : float
         Rigorous upper bound of the price that it gives; infinite without one.
     value, direction
-        The largest price met, and its direction (p,) or None.
-    sign : float
-        The sign of the residual it was met with.
+        A price above a threshold that was asked for, and its direction (p,); 0 and None if there was none.
     nodes : int
         In all.
+    interrupted : bool
+        By Ctrl-C.
     """
 
     tree: Tree | None
     upper: float
     value: float
     direction: Array | None
-    sign: float
     nodes: int
+    interrupted: bool
 
 
 def roots(reach: Array, *, free: bool) -> Iterator[Array]:
@@ -108,6 +111,11 @@ def rounding_of_heights(count: int, dimension: int, mass: float) -> float:
     return 2.0**-51 * (count + 2 * dimension + 520) * mass
 
 
+def available_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class BranchAndBound:
     """Branch and bound for one form and one residual.
 
@@ -115,8 +123,6 @@ class BranchAndBound:
     ----------
     form : Form
     residual : (n,) float64
-    mass : float, optional
-        Upper bound of sum |r| over the raw rows.
     workers : int, optional
         Threads; default one for each core.
     """
@@ -127,9 +133,12 @@ class BranchAndBound:
         self._mass = form.mass(residual)
         rows = self._reduced.rows
         q = rows.shape[1] - int(form.free)
-        self._reach = np.abs(rows[:, :q]).max(axis=0, initial=0.0)
+        # Powers of two, so that sums of vertices stay exact.
+        largest = np.abs(rows[:, :q]).max(axis=0, initial=0.0)
+        exponent = np.frexp(largest)[1] - (np.frexp(largest)[0] == 0.5)
+        self._reach = np.where(largest > 0.0, np.ldexp(1.0, exponent), 0.0)
         self._doubt = rounding_of_heights(rows.shape[0], rows.shape[1], self._mass)
-        self._workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or 1
+        self._workers = workers or available_cores()
         self.nodes = 0
 
     @property
@@ -137,101 +146,115 @@ class BranchAndBound:
         """Whether the dimension admits a search at all."""
         return 0 < self._reach.size + int(self._form.free) <= LARGEST_DIMENSION
 
-    def run(self, thresholds: list[float], deadline: float) -> Search:
-        """Prove falling thresholds of the price, one after the other.
+    def run(self, prices: list[float], deadline: float) -> Search:
+        """Prove falling upper bounds of the price, one after the other.
 
         Parameters
         ----------
-        thresholds : list of float
-            A threshold that the largest known value exceeds is skipped.
+        prices : list of float
+            One that the largest known value exceeds is skipped.
         deadline : float
-            ``time.monotonic()`` at which to give up; what has been proved by then is returned.
+            ``time.monotonic()`` at which to give up; what has been proved by then is returned, as after Ctrl-C.
         """
         best: Tree | None = None
-        value, direction, sign = 0.0, None, 1.0
-        for threshold in thresholds:
-            if value > threshold:
-                continue
-            tree, found, where, its_sign = self._prove(threshold, deadline)
-            if found > value:
-                value, direction, sign = found, where, its_sign
-            if tree is not None:
-                best = tree
-            elif time.monotonic() >= deadline or found <= threshold:
-                break
-        upper = np.inf if best is None else self._outer(best.threshold)
-        return Search(best, upper, value, direction, sign, self.nodes)
+        upper, value, direction, interrupted = np.inf, 0.0, None, False
+        try:
+            for price in prices:
+                threshold = self._inner(price)
+                if value > price or threshold <= 0.0:
+                    continue
+                tree, found, where = self._prove(threshold, deadline)
+                if found > value:
+                    value, direction = found, where
+                if tree is not None:
+                    best, upper = tree, self._reduced.bound(threshold, self._coefficients)
+                elif found <= threshold:
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
+        return Search(best, upper, value, direction, self.nodes, interrupted)
 
-    def inner(self, price: float) -> float:
+    def _inner(self, price: float) -> float:
         """The threshold in the coordinates of the frame that proves this price."""
         lost = float(np.abs(self._coefficients) @ self._reduced.lost)
-        return max((price * (1.0 - 1e-12) - lost * (1.0 + 1e-12)) / self._reduced.stretch, 0.0)
+        return (price * (1.0 - 1e-12) - lost * (1.0 + 1e-12)) / self._reduced.stretch
 
-    def _outer(self, threshold: float) -> float:
-        return self._reduced.bound(threshold, self._coefficients)
-
-    def _prove(self, threshold: float, deadline: float) -> tuple[Tree | None, float, Array | None, float]:
-        """A finished tree, or None and the best direction met."""
-        tasks = [(sign, root) for sign in (1.0, -1.0) for root in roots(self._reach, free=self._form.free)]
-        stop = threading.Event()
-        local = threading.local()
-        found: list[tuple[float, Array | None, float]] = [(0.0, None, 1.0)]
-
-        def work(task: tuple[float, Array]) -> tuple[bytes, int] | None:
-            return None if stop.is_set() else self._root(*task, threshold, deadline, stop, local, found)
-
+    def _prove(self, threshold: float, deadline: float) -> tuple[Tree | None, float, Array | None]:
+        """A finished tree, or None with the value and the direction that exceed the threshold, if any."""
+        cones = list(roots(self._reach, free=self._form.free))
+        tasks = [(k, *task) for k, task in enumerate(product((1.0, -1.0), cones))]
+        run = _Run(threshold, deadline)
         with ThreadPoolExecutor(self._workers) as pool:
             try:
-                results = list(pool.map(work, tasks))
+                parts = list(pool.map(lambda task: self._root(task[0], task[1], task[2], run), tasks))
             except BaseException:
-                stop.set()
+                run.stop(-1)
                 raise
-        value, direction, sign = max(found, key=lambda entry: entry[0])
-        if any(result is None for result in results):
-            return None, value, direction, sign
-        parts = [result for result in results if result is not None]
-        nodes = sum(count for _, count in parts)
-        packed = zlib.compress(b"".join(zlib.decompress(data) for data, _ in parts), 6)
-        return Tree(threshold, nodes, packed), value, direction, sign
+        if run.better:
+            value, direction = run.better[min(run.better)]
+            return None, value, self._reduced.direction(direction)
+        if any(part is None for part in parts):
+            return None, 0.0, None
+        packed = zlib.compress(b"".join(zlib.decompress(part) for part in parts if part is not None), 6)
+        return Tree(threshold, run.nodes, packed), 0.0, None
 
-    def _root(
-        self,
-        sign: float,
-        root: Array,
-        threshold: float,
-        deadline: float,
-        stop: threading.Event,
-        local: threading.local,
-        found: list[tuple[float, Array | None, float]],
-    ) -> tuple[bytes, int] | None:
+    def _root(self, index: int, sign: float, root: Array, run: _Run) -> bytes | None:
+        """The compressed records below one root, or None if it was not finished."""
+        if run.stopped(index):
+            return None
         rows, coefficients = self._reduced.rows, sign * self._coefficients
-        count, p = rows.shape
-        if not hasattr(local, "stacks"):
-            local.stacks = (
+        stacks, records, point = run.memory(rows.shape[0], rows.shape[1])
+        plant(rows, coefficients, self._reach.size, root, *stacks)
+        packer, packed, top = zlib.compressobj(1), b"", 0
+        while True:
+            status, top, nodes, used, value = explore(
+                rows, coefficients, self._reach, self._doubt, run.margin, BUDGET, top, *stacks, records, point
+            )
+            self.nodes += nodes
+            run.nodes += nodes
+            packed += packer.compress(records[:used].astype("<u2").tobytes())
+            if status == kernels.DONE:
+                return packed + packer.flush()
+            if status == kernels.BETTER:
+                run.better[index] = value, point.copy()
+            if status != kernels.PAUSED:
+                run.stop(index)
+            if run.stopped(index):
+                return None
+
+
+class _Run:
+    """What the threads of one threshold share.
+
+    A root that fails stops those after it only: the first failure in the order of the roots is the answer,
+    whichever thread is faster.
+    """
+
+    def __init__(self, threshold: float, deadline: float) -> None:
+        # Proved with a margin for the scaling of the residual that follows.
+        self.margin, self._deadline = threshold * (1.0 - 1e-10), deadline
+        self._first = np.inf
+        self._lock, self._local = threading.Lock(), threading.local()
+        self.better: dict[int, tuple[float, Array]] = {}
+        self.nodes = 0
+
+    def stop(self, index: int) -> None:
+        with self._lock:
+            self._first = min(self._first, index)
+
+    def stopped(self, index: int) -> bool:
+        return index >= self._first or time.monotonic() >= self._deadline
+
+    def memory(self, count: int, p: int) -> tuple[tuple[NDArray[Any], ...], NDArray[np.uint16], Array]:
+        """Stacks, records and point of the calling thread."""
+        if not hasattr(self._local, "memory"):
+            stacks = (
                 np.empty((DEPTH, p, p)),
                 np.empty((DEPTH, count, p)),
                 np.empty((DEPTH, count), dtype=np.int64),
                 np.empty(DEPTH, dtype=np.int64),
                 np.empty((DEPTH, p)),
             )
-            local.records, local.point = np.empty((p + 1) * BUDGET + p + 1, dtype=np.uint16), np.empty(p)
-        stacks, records, point = local.stacks, local.records, local.point
-        kernels.plant(rows, coefficients, root, *stacks)
-        packer, packed, nodes, top = zlib.compressobj(1), b"", 0, 0
-        # Thresholds are proved with a margin for the scaling of the residual that follows.
-        margin = threshold * (1.0 - 1e-10)
-        while True:
-            point[:] = 0.0
-            status, top, done, used, value = kernels.explore(
-                rows, coefficients, self._reach, self._doubt, margin, BUDGET, top, *stacks, records, point
-            )
-            self.nodes += done
-            nodes += done
-            packed += packer.compress(records[:used].astype("<u2").tobytes())
-            if value > found[-1][0]:
-                found.append((value, self._reduced.direction(point.copy()), sign))
-            if status == kernels.DONE:
-                return packed + packer.flush(), nodes
-            if status != kernels.PAUSED or stop.is_set() or time.monotonic() >= deadline:
-                stop.set()
-                return None
+            self._local.memory = stacks, np.empty((p + 1) * (BUDGET + 1), dtype=np.uint16), np.empty(p)
+        found: tuple[tuple[NDArray[Any], ...], NDArray[np.uint16], Array] = self._local.memory
+        return found

@@ -93,7 +93,7 @@ class Form:
         columns = part[:, left]
         _, singular, right = np.linalg.svd(columns, full_matrices=False) if columns.size else (0, np.zeros(0), 0)
         rank = int(np.sum(singular > RANK * singular.max(initial=0.0)))
-        if rank == q:
+        if rank in (0, q):
             return Reduced(self.rows, np.zeros(self.rows.shape[0]), 1.0, None)
         frame = np.zeros((q, rank))
         if rank == left.size:

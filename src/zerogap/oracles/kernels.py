@@ -80,12 +80,12 @@ def _gradient(rows, coefficients, u, gradient):
 
 
 @njit(cache=True, nogil=True)
-def plant(rows, coefficients, root, vertices, values, undecided, counts, decided):
-    """Level 0 of the stacks: one root cone; vertices are brought to a largest entry in [1/2, 1)."""
+def plant(rows, coefficients, q, root, vertices, values, undecided, counts, decided):
+    """Level 0 of the stacks: one root cone; vertices get a largest entry with a norm in [1/2, 1)."""
     p = rows.shape[1]
     for i in range(p):
         largest, factor = 0.0, 1.0
-        for k in range(p):
+        for k in range(q):
             largest = max(largest, abs(root[i, k]))
         while largest * factor >= 1.0:
             factor *= 0.5
@@ -130,7 +130,7 @@ def explore(
     decided,
     records,
     point,
-):  # noqa: E501
+):
     """Depth-first branch and bound below one root, for at most `budget` nodes.
 
     Parameters
@@ -228,10 +228,10 @@ def explore(
         widest, first, second = -1.0, 1, 0
         for i in range(p):
             for j in range(i):
-                angle = _spread(vertices[top], gram, i, j, q)
+                angle = _spread(vertices[top], gram, i, j, reach)
                 if angle > widest:
                     widest, first, second = angle, i, j
-        if not _split(rows, coefficients, first, second, top, vertices, values, undecided, counts, decided):
+        if not _split(rows, coefficients, q, first, second, top, vertices, values, undecided, counts, decided):
             return EXHAUSTED, top, nodes, used, best
         records[used] = 1 + 16 * first + second
         used += 1
@@ -241,14 +241,16 @@ def explore(
 
 
 @njit(cache=True, nogil=True)
-def _spread(vertices, gram, i, j, q):
+def _spread(vertices, gram, i, j, reach):
     """How far apart two vertices are: 1 - cos of the angle between the parts with a norm, and any free part."""
+    q = reach.size
     spread = 1.0 - gram[i, j] / np.sqrt(gram[i, i] * gram[j, j])
+    width = 0.0
+    for k in range(q):
+        width += reach[k] * reach[k]
     for k in range(q, vertices.shape[1]):
         difference = vertices[i, k] / np.sqrt(gram[i, i]) - vertices[j, k] / np.sqrt(gram[j, j])
-        size = abs(vertices[i, k]) / np.sqrt(gram[i, i]) + abs(vertices[j, k]) / np.sqrt(gram[j, j])
-        if size > 0.0:
-            spread = max(spread, 0.5 * difference * difference / max(size * size, 1.0))
+        spread = max(spread, 0.5 * difference * difference / width)
     return spread
 
 
@@ -281,14 +283,14 @@ def _proved(vertices, gram, heights, weights, reach, doubt, rounded):
 
 
 @njit(cache=True, nogil=True)
-def _split(rows, coefficients, first, second, top, vertices, values, undecided, counts, decided):
+def _split(rows, coefficients, q, first, second, top, vertices, values, undecided, counts, decided):
     """Replace level `top` by its two halves at levels `top` and `top` + 1; False if the new vertex is not exact."""
     p = rows.shape[1]
     size_first, size_second = 0.0, 0.0
-    for k in range(p):
+    for k in range(q):
         size_first = max(size_first, abs(vertices[top, first, k]))
         size_second = max(size_second, abs(vertices[top, second, k]))
-    # Vertices are kept with a largest entry in [1/2, 1).
+    # Vertices are kept with a largest entry in [1/2, 1) among those with a norm.
     factor_first, factor_second = 0.5, 0.5
     if size_first > 1.5 * size_second:
         factor_second = 1.0
@@ -300,7 +302,8 @@ def _split(rows, coefficients, first, second, top, vertices, values, undecided, 
         total = a + b
         if total - a != b or total - b != a:
             return False
-        largest = max(largest, abs(total))
+        if k < q:
+            largest = max(largest, abs(total))
     while largest < 0.5:
         factor_first, factor_second, largest = 2.0 * factor_first, 2.0 * factor_second, 2.0 * largest
     while largest >= 1.0:

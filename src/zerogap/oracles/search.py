@@ -12,8 +12,11 @@ from zerogap.oracles.form import Form
 
 Array = NDArray[np.float64]
 
-STEPS = 80
-"""Ascent steps from each start; most stop earlier."""
+SHORT, STEPS = 12, 80
+"""Ascent steps from every start, and then from the most promising ones; most stop earlier."""
+
+PROMISING = 0.15
+"""Share of the starts that is followed to the end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,7 @@ def search(form: Form, residual: Array, starts: Array) -> Maxima:
     Returns
     -------
     Maxima
-        2 k directions.
+        At most 2 k directions.
     """
     coefficients = form.coefficients(residual)
     q = form.dimension - int(form.free)
@@ -59,11 +62,14 @@ def search(form: Form, residual: Array, starts: Array) -> Maxima:
     found, values = [], []
     for sign in (1.0, -1.0):
         points = starts.copy()
+        reached = kernels.ascend(form.rows, sign * coefficients, points, q, SHORT)
+        best = np.argsort(-reached, kind="stable")[: max(200, int(PROMISING * reached.size))]
+        points = points[best]
         values.append(kernels.ascend(form.rows, sign * coefficients, points, q, STEPS))
         found.append(points)
-    directions, reached = np.concatenate(found), np.concatenate(values)
-    order = np.argsort(-reached, kind="stable")
-    return Maxima(reached[order], directions[order])
+    directions, prices = np.concatenate(found), np.concatenate(values)
+    order = np.argsort(-prices, kind="stable")
+    return Maxima(prices[order], directions[order])
 
 
 def random_starts(form: Form, count: int, rng: np.random.Generator) -> Array:

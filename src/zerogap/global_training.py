@@ -1,0 +1,185 @@
+"""Training over all neurons, with proofs: generation proposes, oracles dispose."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.certificate import Certificate
+from zerogap.errors import Status
+from zerogap.generation import Generation, Round
+from zerogap.global_referee import GlobalReferee
+from zerogap.history import Iteration
+from zerogap.network import Network
+from zerogap.oracles.branch_and_bound import BranchAndBound
+from zerogap.oracles.relaxation import relax
+from zerogap.question import Question
+from zerogap.recovery import thinnest
+from zerogap.solvers import Iterate
+
+Array = NDArray[np.float64]
+
+WORK = 4e9
+"""Products and sums that the gradient run of a cold start may take."""
+
+
+@dataclass(eq=False)
+class GlobalRun:
+    """One run over all neurons.
+
+    Parameters
+    ----------
+    question : Question
+        ReLU networks.
+    tol : float
+        Relative gap asked for.
+    limit : float
+        Seconds for the search of the network.
+    effort : float
+        Seconds for branch and bound, in all.
+    solver : str
+        Solver of the programs over the cells in use.
+    callback : callable, optional
+        Called with every Iteration; a true return value stops the run.
+    """
+
+    question: Question
+    tol: float
+    limit: float
+    effort: float
+    rng: np.random.Generator
+    solver: str = "interior_point"
+    callback: Callable[[Iteration], object] | None = None
+    history: list[Iteration] = field(default_factory=list)
+    status: Status = Status.STALLED
+
+    def __post_init__(self) -> None:
+        self.started = time.monotonic()
+        self.referee = GlobalReferee(self.question)
+        self.generation = Generation(self.question, self.referee.form, self.tol, self.rng, solver=self.solver)
+        self.last: Round | None = None
+        self.nodes = 0
+        self._proving = 0.0
+        self._attempted: Round | None = None
+        self._best: Iterate | None = None
+
+    def run(self, warm_start: Network | None) -> None:
+        """Alternate rounds of generation with attempts at a proof, until the gap is proved or time is up."""
+        try:
+            null = self._null_residual()
+            if not self.referee.form.rows.size or not null.any():
+                self._attempt(null, thinnest(self.question, None, None, self.tol)[1], 0.0)
+                return
+            if warm_start is not None and warm_start.width:
+                self.generation.warm(warm_start)
+            else:
+                self.generation.warm_by_gradient(*self._cold_start())
+            for item in self.generation.rounds():
+                if self._take_round(item) if isinstance(item, Round) else self._take_iterate(item):
+                    break
+            if self.last is not None and self._attempted is not self.last:
+                self._attempt_round(self.last)
+        except KeyboardInterrupt:
+            self.status = Status.INTERRUPTED
+
+    def _null_residual(self) -> Array:
+        """A dual point of the network without neurons."""
+        loss = self.question.loss
+        if self.question.architecture.offset:
+            return loss.constant_residual()
+        return -loss.gradient(np.zeros(self.question.rows.samples))
+
+    def _cold_start(self) -> tuple[int, int]:
+        """Width and iterations of the gradient run."""
+        rows, p = self.question.rows.flat.shape
+        width = int(np.clip(2 * self.question.rows.samples, 20, 200))
+        return width, int(np.clip(WORK / (6.0 * rows * p * width), 30, 500))
+
+    def _take_iterate(self, iterate: Iterate) -> bool:
+        gauge = self.question.architecture.gauge(self.question.rows.dimension)
+        sizes = gauge.value(iterate.blocks)
+        width = int(np.sum(sizes > 1e-6 * sizes.max(initial=0.0)))
+        self._best = iterate if self._best is None or iterate.primal < self._best.primal else self._best
+        seconds = time.monotonic() - self.started
+        record = Iteration(seconds, iterate.passes, self.nodes, self._best.primal, self.referee.ratchet.bound, width)
+        self.history.append(record)
+        if self.callback is not None and self.callback(record):
+            self.status = Status.STOPPED
+        elif seconds - self._proving >= self.limit:
+            self.status = Status.TIME_LIMIT
+        return self.status is not Status.STALLED
+
+    def _take_round(self, round_: Round) -> bool:
+        self.last = round_
+        if not (round_.thorough and self.generation.estimate(round_.iterate, round_.price) <= self.tol):
+            return False
+        if self.effort <= self._proving:
+            self.status = Status.OPTIMAL
+            return True
+        direction = self._attempt_round(round_)
+        if direction is None:
+            self.status = Status.OPTIMAL
+            return True
+        self.generation.insist(direction)
+        return False
+
+    def _attempt_round(self, round_: Round) -> Array | None:
+        self._attempted = round_
+        return self._attempt(round_.iterate.residual, round_.iterate.primal, round_.price)
+
+    def _attempt(self, residual: Array, objective: float, price: float) -> Array | None:
+        """Try to prove a bound with a residual; the direction that forbids it, if one was found."""
+        balanced = self.referee.feasible(residual)
+        if balanced is None:
+            return None
+        form, beta, started = self.referee.form, self.question.beta, time.monotonic()
+        branches = BranchAndBound(form, balanced)
+        direction = None
+        if branches.possible and self.effort > self._proving:
+            known = max(price, beta) * (1.0 + 1e-9)
+            target = max(self._price_for(balanced, objective), known)
+            # A finished loose threshold is what an interrupted run falls back on; each costs a part of the next.
+            loose = [known + 10.0**-k * known for k in range(8) if 10.0**-k * known > 2.0 * (target - known)]
+            found = branches.run([*loose, target], started + self.effort - self._proving)
+            self.nodes += found.nodes
+            if found.tree is not None:
+                self.referee.hear(balanced, found.upper, "branch and bound", found.tree)
+            direction = found.direction
+            if found.interrupted:
+                raise KeyboardInterrupt
+        if direction is None and self.referee.ratchet.proof is None:
+            coefficients = form.coefficients(balanced)
+            bounds = [relax(form, sign * coefficients) for sign in (1.0, -1.0)]
+            self.referee.hear(balanced, max(bounds), "relaxation")
+        self._proving += time.monotonic() - started
+        return direction
+
+    def _price_for(self, residual: Array, objective: float) -> float:
+        """The largest price that still proves nine tenths of the gap asked for."""
+        wanted = objective * (1.0 - 0.9 * self.tol)
+        low, high = self.question.beta, 2.0 * self.question.beta
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if self.referee.dual_value(residual, middle) >= wanted else (low, middle)
+        return low
+
+    def network(self) -> tuple[Network, float]:
+        """The thinnest network found, and its objective."""
+        program, iterate = self.generation.program, self._best
+        if self.last is not None:
+            program, iterate = self.last.program, self.last.iterate
+        network, _ = thinnest(self.question, program, iterate, self.tol)
+        return network, self.referee.objective(network)
+
+    def verdict(self, network: Network, objective: float) -> Certificate:
+        """The certificate of a network over all neurons; only an exhausted search gives an estimate."""
+        estimate = None
+        if self.last is not None and self.last.thorough:
+            residual = self.referee.feasible(self.last.iterate.residual)
+            estimate = None if residual is None else self.referee.dual_value(residual, self.last.price)
+        cells = 0 if self.generation.program is None else self.generation.program.cells.count
+        return self.referee.verdict(network, objective, cells=cells, estimate=estimate)
