@@ -397,10 +397,9 @@ def test_unusual_inputs_work_and_are_not_changed(name: str) -> None:
     before = np.array(given, dtype=float)
     if isinstance(given, np.ndarray) and given.flags.writeable:
         given.flags.writeable = False
-    plain = zg.train(zg.MLP(), before, Y, beta=0.1, arrangements=20)
-    result = zg.train(
-        zg.MLP(), given, Y[:, None].tolist(), beta=0.1, arrangements=20, sample_weight=np.ones(6, dtype=int)
-    )
+    options = {"beta": 0.1, "arrangements": 20, "tol": 1e-6}
+    plain = zg.train(zg.MLP(), before, Y, **options)
+    result = zg.train(zg.MLP(), given, Y[:, None].tolist(), sample_weight=np.ones(6, dtype=int), **options)
     assert result.certificate.objective == pytest.approx(plain.certificate.objective, rel=1e-9)
     assert result.certificate.gap <= 1e-6
     assert zg.certify(result.network, given, Y, beta=0.1).objective == result.certificate.objective

@@ -1,17 +1,20 @@
-"""The command line: ``zerogap fit``, ``zerogap certify``, ``zerogap datasets``.
+"""The command line: ``zerogap fit``, ``zerogap certify``, ``zerogap check``, ``zerogap datasets``.
 
 Exit codes: 0 if the gap asked for was met, 1 if not, 2 for bad usage or bad input.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
+import zlib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.live import Live
@@ -19,8 +22,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from zerogap import checker
 from zerogap.architectures import CNN, MLP, TwoLayer
 from zerogap.baselines import train_by_gradient
+from zerogap.certificate import Certificate
 from zerogap.certification import certify
 from zerogap.data import NAMED_SETS, Dataset, load_dataset
 from zerogap.errors import InputError, MissingExtraError, ZerogapError
@@ -77,8 +82,13 @@ Data = Annotated[
 Beta = Annotated[float, typer.Option(help="Weight decay, > 0.")]
 Loss = Annotated[LossName, typer.Option(help="Loss; sums over samples, squared with 1/2.")]
 Cells = Annotated[
-    str, typer.Option(help="Number of sampled cells, or 'enumerate' for all (tiny problems, scope global).")
+    str | None,
+    typer.Option(
+        help="'generate' (all neurons, found as needed), 'enumerate' (all cells, tiny problems), or a number of "
+        "sampled cells. Default: 'generate', and 200 for gated networks."
+    ),
 ]
+Prove = Annotated[float, typer.Option(help="Seconds for branch and bound, to turn an estimate into a proof.")]
 Target = Annotated[str | None, typer.Option(help="Target column of a .csv; default the last.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the certificate, with the scores, to this file.")]
 
@@ -97,7 +107,8 @@ def fit(
     bias: Annotated[Bias, typer.Option(help="Penalised, absent, or unpenalised bias.")] = Bias.true,
     gated: Annotated[bool, typer.Option("--gated", help="Train a gated network.")] = False,
     cone_penalty: Annotated[float, typer.Option(help="Price of contradicting the gates (gated networks).")] = 0.0,
-    cells: Cells = "200",
+    cells: Cells = None,
+    prove: Prove = 30.0,
     tol: Annotated[float, typer.Option(help="Relative duality gap asked for.")] = 1e-4,
     max_time: Annotated[float | None, typer.Option(help="Seconds for the solver.")] = None,
     solver: Annotated[Solver, typer.Option(help="Structured solver or conic reference.")] = Solver.interior_point,
@@ -141,9 +152,10 @@ def fit(
             X,
             training.y,
             **arguments,
-            arrangements=_cells(cells),
+            arrangements=_cells(cells or ("200" if gated else "generate")),
             tol=tol,
             max_time=max_time,
+            prove=prove,
             random_state=seed,
             solver=solver.value,
             callback=progress,
@@ -189,6 +201,33 @@ def certify_command(
     if json_file is not None:
         certificate.save(json_file)
     raise typer.Exit(0 if certificate.proved and certificate.gap <= tol else 1)
+
+
+@app.command("check")
+def check_command(
+    certificate: Annotated[Path, typer.Argument(help="A file written by Certificate.save or 'zerogap fit --out'.")],
+    data: Data,
+    target: Target = None,
+) -> None:
+    """Re-check a certificate on its training data (as they are: no split, no scaling), in exact arithmetic.
+
+    The work is done by one file of the standard library, zerogap/checker.py, which also runs on its own.
+    """
+    claim = Certificate.load(certificate)
+    if claim.evidence is None or claim.evidence.to_dict() is None:
+        console.print(f"[yellow]not checked:[/yellow] no re-checkable evidence for proof {claim.proof!r}")
+        raise typer.Exit(1)
+    everything = load_dataset(data, target=target)
+    X = everything.X
+    if claim.architecture["kind"] == "MLP":
+        X = X.reshape(len(everything), -1)
+    try:
+        recheck: Any = checker.check
+        recheck(json.loads(certificate.read_text()), X.tolist(), everything.y.tolist())
+    except (ArithmeticError, LookupError, TypeError, ValueError, zlib.error) as error:
+        console.print(f"[red]refused:[/red] {escape(str(error))}")
+        raise typer.Exit(1) from error
+    console.print(escape(f"holds: {claim}."))
 
 
 @app.command()
@@ -301,6 +340,10 @@ def _show(summary: Summary) -> None:
 def _write_folder(out: Path, result: Result, summary: Summary, training: Dataset) -> None:
     result.network.save(out / "network.safetensors")
     result.certificate.save(out / "certificate.json")
+    # What the certificate speaks of, for 'zerogap check'.
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, X=_inputs(result.network.architecture, training), y=training.y)
+    write_atomically(out / "training-data.npz", buffer.getvalue())
     _write_json(out / "history.json", [record.to_dict() for record in result.history])
     _write_json(out / "summary.json", summary.to_dict())
     try:

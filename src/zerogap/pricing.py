@@ -74,6 +74,43 @@ class Pricer:
                 best = float(np.maximum(best, prices.max(initial=0.0)))
         return best
 
+    def witness(self, residual: Array, proposed: Array | None) -> list[list[list[list[float]]]] | None:
+        """Multipliers that bring every price down to beta, as [raw row, value] pairs for every cell and sign.
+
+        Parameters
+        ----------
+        residual : (n,) float64
+            A scaled dual point of a ReLU network without free coordinates.
+        proposed : (families, P, H) float64, optional
+            Tried where the best multipliers that are found here do not suffice.
+
+        Returns
+        -------
+        list or None
+            None if a price stays above beta.
+        """
+        program = self._program
+        spread = np.repeat(residual * program.rows.scale, program.rows.matrix.shape[1])
+        pairs: list[list[list[list[float]]]] = []
+        for cell in range(program.cells.count):
+            pairs.append([])
+            active = self._activity[cell : cell + 1]
+            generators = np.where(program.cells.signs[cell], 1.0, -1.0)[:, None] * program.walls.normals
+            for family, sign in enumerate((1.0, -1.0)):
+                coefficients = np.where(active, sign * spread, 0.0)
+                candidates = [np.zeros(program.walls.count)]
+                if not self._measure(coefficients, active, 0.0)[0][0] <= program.beta:
+                    candidates = [polar_multipliers(generators, coefficients[0] @ self._rows)]
+                    candidates += [] if proposed is None else [_usable(proposed[family, cell])]
+                for candidate in candidates:
+                    terms = self._wall_terms(active, candidate[None])
+                    if self._measure(coefficients + terms, active, 0.0)[0][0] <= program.beta:
+                        break
+                else:
+                    return None
+                pairs[-1].append([[int(k), abs(float(terms[0, k]))] for k in np.flatnonzero(terms[0])])
+        return pairs
+
     def _chunk(
         self, cells: NDArray[np.intp], spread: Array, doubt: float, proposed: Array | None, refine: bool
     ) -> Array:

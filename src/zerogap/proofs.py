@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from zerogap.network import Network
 from zerogap.oracles.branch_and_bound import Tree
 from zerogap.oracles.form import Form
+from zerogap.pricing import Pricer
+from zerogap.program import Program
 from zerogap.question import Question
 
 Array = NDArray[np.float64]
@@ -24,6 +26,24 @@ def tree_evidence(question: Question, network: Network, point: Array, tree: Tree
         "tree": base64.b64encode(tree.records).decode("ascii"),
         "nodes": tree.nodes,
     }
+    return _common(question, network, point) | {"proof": proof}
+
+
+def cell_evidence(
+    question: Question, network: Network, point: Array, multipliers: Array | None, program: Program, pricer: Pricer
+) -> dict[str, Any] | None:
+    """That of a proof by enumeration: a point in every cell, and multipliers that bring its price below beta.
+
+    None for gated networks and free biases, which the checker does not read, and if rounding leaves a price
+    above beta.
+    """
+    architecture = question.architecture
+    if architecture.gated or architecture.bias == "free":
+        return None
+    witness = pricer.witness(point, multipliers)
+    if witness is None:
+        return None
+    proof = {"points": program.cells.centres.tolist(), "multipliers": witness}
     return _common(question, network, point) | {"proof": proof}
 
 

@@ -13,6 +13,7 @@ bounded a priori and inflated outward (``zerogap.rounding``).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,12 @@ from scipy.optimize import lsq_linear
 
 from zerogap.annihilation import annihilated
 from zerogap.certificate import Certificate, Scope
+from zerogap.evidence import Evidence
 from zerogap.network import Network
 from zerogap.objective import objective_above
 from zerogap.pricing import Pricer
 from zerogap.program import Program
+from zerogap.proofs import cell_evidence
 from zerogap.question import Question
 from zerogap.ratchet import Ratchet
 from zerogap.rounding import enlarged
@@ -47,6 +50,7 @@ class Referee:
         self._rows, self._loss = question.rows, question.loss
         self._pricer = Pricer(program)
         self.ratchet = Ratchet()
+        self._witness: tuple[Array, Array | None] | None = None
 
     @property
     def scope(self) -> Scope:
@@ -131,7 +135,8 @@ class Referee:
         if not np.isfinite(price):
             self.ratchet.withhold("a price was not finite")
             return
-        largest = beta / price * (1.0 - 1e-15) if price > 0.0 else np.inf
+        # The margin lets the evidence, with multipliers of its own, meet beta in spite of rounding.
+        largest = beta / price * (1.0 - 1e-11) if price > 0.0 else np.inf
         if 0.0 < self._program.cone_penalty < np.inf:
             # The multipliers scale with r and must stay below the penalty.
             largest = min(1.0, largest)
@@ -142,6 +147,8 @@ class Referee:
         # Rounding of s r is covered by the extra operations of the pricer; a box is kept since s <= 1 then.
         bound = self._loss.dual_lower(scaled, enlarged(radius * scale, 4))
         # A negative value proves less than the sign of the losses does.
+        if bound > self.ratchet.bound or self._witness is None:
+            self._witness = scaled, None if multipliers is None else scale * multipliers
         self.ratchet.lift(max(bound, 0.0) if bound == bound else bound, "enumeration")
 
     def _feasible(self, residual: Array) -> tuple[Array, float] | None:
@@ -161,6 +168,9 @@ class Referee:
     def verdict(self, network: Network, objective: float) -> Certificate:
         """The certificate of a network that has been heard."""
         ratchet, question = self.ratchet, self._question
+        evidence = None
+        if self._witness is not None and ratchet.proof is not None:
+            evidence = Evidence(partial(cell_evidence, question, network, *self._witness, self._program, self._pricer))
         return Certificate(
             objective=objective,
             lower_bound=ratchet.bound,
@@ -174,4 +184,5 @@ class Referee:
             width=network.width,
             zero_loss=self._loss.value(np.zeros(self._rows.samples)),
             withheld=ratchet.withheld,
+            evidence=evidence,
         )
