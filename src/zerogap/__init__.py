@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from zerogap.architectures import CNN, MLP
     from zerogap.certificate import Certificate
-    from zerogap.certification import certify, critical_beta
+    from zerogap.certification import certify, critical_beta, critical_beta_bounds
     from zerogap.data import Dataset, load_dataset
     from zerogap.errors import (
         DataFileError,
@@ -41,6 +41,7 @@ _HOMES = {
     "ZerogapError": "errors",
     "certify": "certification",
     "critical_beta": "certification",
+    "critical_beta_bounds": "certification",
     "load_dataset": "data",
     "train": "training",
 }
@@ -61,6 +62,7 @@ __all__ = [
     "ZerogapError",
     "certify",
     "critical_beta",
+    "critical_beta_bounds",
     "load_dataset",
     "train",
 ]

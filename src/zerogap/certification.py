@@ -10,13 +10,14 @@ import numpy as np
 from zerogap.architectures import TwoLayer
 from zerogap.certificate import Certificate
 from zerogap.errors import InputError
+from zerogap.global_training import GlobalRun, price_bounds
 from zerogap.network import Network
 from zerogap.program import Program
 from zerogap.question import Question
 from zerogap.referee import Referee
-from zerogap.scope import cells_around, choose_cells
+from zerogap.scope import cells_around, choose_cells, few_cells
 from zerogap.solvers import Iterate, make_solver
-from zerogap.validation import generator, seconds_of
+from zerogap.validation import generator, positive, seconds_of
 
 
 @np.errstate(all="ignore")
@@ -28,7 +29,8 @@ def certify(
     loss: str = "squared",
     beta: float = 1.0,
     arrangements: int | str | Any | None = None,
-    prove: bool | float = True,
+    prove: bool | float = 30.0,
+    tol: float = 1e-4,
     sample_weight: Any = None,
     random_state: int | np.random.Generator | None = 0,
 ) -> Certificate:
@@ -42,13 +44,15 @@ def certify(
         As in ``train``; beta is the weight decay that the network was trained with, in the convention
         of ``train``.
     arrangements : optional
-        As in ``train``. By default all cells if there are at most 5000 of them (scope ``global``), else
-        none besides the network's own. The cells (or gates) of the network's own neurons are always
-        added, so that the network belongs to the scope it is judged in.
+        As in ``train``. By default all cells if there are at most 5000 of them, else "generate" (both of
+        scope ``global``), and for gated networks their own gates. To cells that are listed, those of the
+        network's own neurons are added, so that the network belongs to the scope it is judged in.
     prove : bool or float
-        True solves the convex program of the scope for its best bound, a number does so for at most that
-        many seconds, False uses the residual of the network alone. Only the gap depends on it, never the
-        truth of the claim.
+        Seconds for the convex program, and with "generate" as many again for branch and bound; True is no
+        limit, False uses the residual of the network alone. Only the gap depends on it, never the truth of
+        the claim.
+    tol : float
+        With "generate": relative gap of its own solution at which the work ends.
     random_state : int, Generator or None
         For sampling cells.
 
@@ -74,6 +78,12 @@ def certify(
             f"{network.first.shape[1]}, as in the first layer of the network",
             "use data of the shape that the network was trained on",
         )
+    tol = positive("tol", tol)
+    generate = isinstance(arrangements, str) and arrangements == "generate"
+    if generate and network.gates is not None:
+        raise InputError("arrangements", "'generate' for a gated network", "None, a number or gates", "leave it out")
+    if generate or (arrangements is None and network.gates is None and not few_cells(question)):
+        return _certify_globally(question, network, seconds, tol, generator(random_state))
     cells = cells_around(question, network, arrangements, generator(random_state))
     program = question.program(cells)
     referee = Referee(question, program)
@@ -102,6 +112,55 @@ def critical_beta(
     question = Question.of(architecture, X, y, loss=loss, beta=1.0, sample_weight=sample_weight)
     cells = choose_cells(question, arrangements, generator(random_state))
     return question.program(cells).critical_beta()
+
+
+def _certify_globally(
+    question: Question, network: Network, seconds: float, tol: float, rng: np.random.Generator
+) -> Certificate:
+    """Over all neurons: the bound that training from this network on finds and proves."""
+    run = GlobalRun(question, tol, seconds, seconds, rng)
+    objective = run.referee.objective(network)
+    if seconds > 0.0:
+        run.run(network)
+    else:
+        run.judge(network)
+    return run.verdict(network, objective)
+
+
+@np.errstate(all="ignore")
+def critical_beta_bounds(
+    architecture: TwoLayer,
+    X: Any,
+    y: Any,
+    *,
+    loss: str = "squared",
+    tol: float = 1e-3,
+    prove: bool | float = 30.0,
+    sample_weight: Any = None,
+    random_state: int | np.random.Generator | None = 0,
+) -> tuple[float, float]:
+    """The critical beta over all neurons, from both sides.
+
+    Parameters are those of ``train``; ReLU architectures only.
+
+    Returns
+    -------
+    lower, upper : float
+        Below `lower` some neuron lowers the objective of the network without neurons (one that search has
+        met). From `upper` on none does (branch and bound, or a relaxation where it did not finish); it is an
+        upper bound only, also for the hinge loss with a free bias. They differ by at most `tol`, relative,
+        where branch and bound finished.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used.
+    """
+    question = Question.of(architecture, X, y, loss=loss, beta=1.0, sample_weight=sample_weight)
+    if question.architecture.gated:
+        raise InputError("architecture", "a gated one", "a ReLU architecture", "use zg.critical_beta with its gates")
+    tol, seconds = positive("tol", tol), seconds_of("prove", prove)
+    return price_bounds(question, tol, seconds, generator(random_state))
 
 
 def _solve_dual(program: Program, referee: Referee, seconds: float) -> None:

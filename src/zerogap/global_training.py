@@ -17,6 +17,7 @@ from zerogap.history import Iteration
 from zerogap.network import Network
 from zerogap.oracles.branch_and_bound import BranchAndBound
 from zerogap.oracles.relaxation import relax
+from zerogap.oracles.search import random_starts, search
 from zerogap.question import Question
 from zerogap.recovery import thinnest
 from zerogap.solvers import Iterate
@@ -70,7 +71,7 @@ class GlobalRun:
     def run(self, warm_start: Network | None) -> None:
         """Alternate rounds of generation with attempts at a proof, until the gap is proved or time is up."""
         try:
-            null = self._null_residual()
+            null = null_residual(self.question)
             if not self.referee.form.rows.size or not null.any():
                 self._attempt(null, thinnest(self.question, None, None, self.tol)[1], 0.0)
                 return
@@ -86,12 +87,10 @@ class GlobalRun:
         except KeyboardInterrupt:
             self.status = Status.INTERRUPTED
 
-    def _null_residual(self) -> Array:
-        """A dual point of the network without neurons."""
-        loss = self.question.loss
-        if self.question.architecture.offset:
-            return loss.constant_residual()
-        return -loss.gradient(np.zeros(self.question.rows.samples))
+    def judge(self, network: Network) -> None:
+        """Bound the price of the network's own residual, by a relaxation."""
+        outputs = network.outputs(self.question.rows)
+        self._attempt(-self.question.loss.gradient(outputs), np.inf, 0.0)
 
     def _cold_start(self) -> tuple[int, int]:
         """Width and iterations of the gradient run."""
@@ -183,3 +182,33 @@ class GlobalRun:
             estimate = None if residual is None else self.referee.dual_value(residual, self.last.price)
         cells = 0 if self.generation.program is None else self.generation.program.cells.count
         return self.referee.verdict(network, objective, cells=cells, estimate=estimate)
+
+
+def null_residual(question: Question) -> Array:
+    """An optimal dual point of the networks without neurons, (n,)."""
+    if question.architecture.offset:
+        return question.loss.constant_residual()
+    return -question.loss.gradient(np.zeros(question.rows.samples))
+
+
+def price_bounds(question: Question, tol: float, seconds: float, rng: np.random.Generator) -> tuple[float, float]:
+    """The largest price of the residual without neurons: one that is attained, and one that nothing exceeds."""
+    referee = GlobalReferee(question)
+    residual = referee.feasible(null_residual(question))
+    if residual is None or not referee.form.rows.size or not residual.any():
+        return 0.0, 0.0
+    deadline = time.monotonic() + seconds
+    maxima = search(referee.form, residual, random_starts(referee.form, 2000, rng))
+    lower, upper = maxima.price, np.inf
+    branches = BranchAndBound(referee.form, residual)
+    while branches.possible and seconds > 0.0:
+        loose = [lower * (1.0 + 10.0**-k) for k in range(8) if 10.0**-k > 2.0 * tol]
+        found = branches.run([*loose, lower * (1.0 + 0.5 * tol)], deadline)
+        upper = min(upper, found.upper)
+        lower = max(lower, found.value)
+        if found.direction is None or found.interrupted:
+            break
+    coefficients = referee.form.coefficients(residual)
+    upper = min(upper, max(relax(referee.form, sign * coefficients) for sign in (1.0, -1.0)))
+    # Values of search carry rounding of their own.
+    return lower * (1.0 - 1e-12), upper

@@ -39,6 +39,12 @@ def choose_cells(question: Question, arrangements: Any, rng: np.random.Generator
     return cells_of_gates(walls, gates, centred=not gated)
 
 
+def few_cells(question: Question) -> bool:
+    """Whether there are so few cells that all of them are listed unasked."""
+    walls = question.walls
+    return count_bound(walls.count, min(walls.count, walls.dimension)) <= SMALL
+
+
 def cells_around(question: Question, network: Network, arrangements: Any, rng: np.random.Generator) -> Cells:
     """The chosen cells together with those of the network's own neurons, so that it belongs to its scope.
 
@@ -46,8 +52,7 @@ def cells_around(question: Question, network: Network, arrangements: Any, rng: n
     """
     walls = question.walls
     if arrangements is None and not question.architecture.gated:
-        few = count_bound(walls.count, min(walls.count, walls.dimension)) <= SMALL
-        arrangements = "enumerate" if few else None
+        arrangements = "enumerate" if few_cells(question) else None
     cells = None if arrangements is None else choose_cells(question, arrangements, rng)
     gated = network.gates is not None
     if network.width and (gated or not (cells is not None and cells.complete)):
