@@ -30,11 +30,11 @@ def whole(table):
 
 def rows_of(x, arch):
     """The pre-activation rows of one sample: patches in row-major order, each followed by the 1 of a bias."""
-    one, kernel, dims = [] if arch["bias"] is False else [1.0], arch.get("kernel_size"), []
+    one, kernel, dims = [1.0] if arch["bias"] else [], arch.get("kernel_size"), []
     while isinstance(x, list):  # flattened one axis at a time
         dims, x = [*dims, len(x) // math.prod(dims)], sum(x, []) if isinstance(x[0], list) else tuple(map(float, x))
-    need(arch["kind"] == ("CNN" if "kernel_size" in arch else "MLP") and len(x) == math.prod(dims), "a known network")
-    if kernel is None:
+    need(arch["kind"] == ("CNN" if kernel else "MLP") and arch["bias"] in (True, False, "free"), "a known network")
+    if not kernel:
         return [[*x, *one]]
     series = len(dims) == 1 or (isinstance(kernel, list) and len(kernel) == 1)
     h, w, channels = [dims[0], 1, *dims[1:], 1][:3] if series else [*dims, 1][:3]
@@ -98,11 +98,11 @@ def check_tree(flat, proof, limit, free, q):
         columns = list(zip(*frame))
         inner = [[dot(row, column) for column in columns] for _, row in rows]
         rest = [[unit**2 * v - dot(c, line) for v, line in zip(row, frame)] for (_, row), c in zip(rows, inner)]
-        lost = sum(abs(a) * (math.isqrt(dot(e, e)) + 1) for (a, _), e in zip(rows, rest))
+        lost = sum(abs(a) * (math.isqrt(dot(e, e) << 120) + 1) for (a, _), e in zip(rows, rest))
         rows = [(a, c + [v * unit for v in row[q:]]) for (a, row), c in zip(rows, inner)]
         defects = [dot(v, w) - unit**2 * (v is w) for v in columns for w in columns]
-        stretch = 1 + Fraction(math.isqrt(dot(defects, defects)) + 1, unit**2)
-        limit, q = max(limit - Fraction(lost, unit**2), 0) / stretch * unit, len(columns)
+        stretch = 1 + Fraction(math.isqrt(dot(defects, defects) << 120) + 1, unit**2 << 60)
+        limit, q = max(limit - Fraction(lost, unit**2 << 60), 0) / stretch * unit, len(columns)
     records, used = memoryview(zlib.decompress(base64.b64decode(proof["tree"]))).cast("H"), 0
     for sign, corner in itertools.product((1, -1), itertools.product((1, -1), repeat=q)):
         axes = [[s * (i == k) * (rows[0][1][q] if free else 1) for k in range(q)] for i, s in enumerate(corner)]
@@ -155,7 +155,7 @@ def check(c, X, y, sample_weight=None):
     ev, arch, loss = c["evidence"], c["architecture"], c["loss"]
     beta, high, low = (Fraction(c[name]) for name in ("beta", "objective", "lower_bound"))
     net, proof, free = ev["network"], ev["proof"], arch["bias"] == "free"
-    need(loss in ("squared", "logistic", "hinge") and beta > 0 and not arch["gated"], "a known objective")
+    need(loss in ("squared", "logistic", "hinge") and beta > 0 and arch["gated"] is False, "a known objective")
     samples = []
     for x, t, weight, owner in zip(X, y, sample_weight or [1] * len(y), ev["owner"], strict=True):
         need((weight > 0 and owner >= 0) or (weight == 0 and owner < 0), "all samples of positive weight")
@@ -167,7 +167,7 @@ def check(c, X, y, sample_weight=None):
     table, unit = whole([row for rows, _, _ in samples for row in rows])
     positions, q = len(samples[0][0]), len(table[0]) - free
     samples = [(table[s * positions : (s + 1) * positions], t, w) for s, (_, t, w) in enumerate(samples)]
-    scale = Fraction(1, positions if arch.get("pooling") == "average" else 1)
+    scale = Fraction(1, {"average": positions, "sum": 1}[arch.get("pooling", "sum")])
     (first, a), ((second,), b) = whole(net["first"]), whole([net["second"]])
     total = beta / 2 * (Fraction(sum(dot(u[:q], u[:q]) for u in first), a * a) + Fraction(dot(second, second), b * b))
     for rows, t, weight in samples:

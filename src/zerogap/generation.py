@@ -41,6 +41,12 @@ NUDGE = 1e-5
 PATIENCE = 5
 """Rounds without a new cell before giving up."""
 
+LIGHT = 1e-3
+"""Neurons with less than this share of the largest mass name no cell, and new ones start with it."""
+
+ROUGH = 0.02
+"""Gradient rounds end when no neuron exceeds its price by more than this."""
+
 FAINT = 1e-6
 """Cells whose blocks are smaller than this share of the largest one leave the program."""
 
@@ -128,14 +134,41 @@ class Generation:
         if used.shape[0]:
             self.add(used)
 
-    def warm_by_gradient(self, width: int, iterations: int) -> None:
-        """Start from the cells of a short run of L-BFGS on a wide network."""
-        problem = Descent(self._question, width)
-        first, second, _ = problem.unpack(lbfgs(problem, problem.start(self._rng), iterations))
-        gauge = self._question.architecture.gauge(first.shape[1])
+    def warm_by_gradient(self, width: int, iterations: int, *, rounds: int = 12) -> None:
+        """Start from the cells of L-BFGS on a wide network, to which better neurons are added until few are left.
+
+        Gradient steps move neurons across cells, which the program cannot: the rounds that follow start where
+        they get stuck, at kinks.
+        """
+        question, rng = self._question, self._rng
+        gauge = question.architecture.gauge(self._form.dimension)
+        problem = Descent(question, width)
+        first, second, offset = problem.unpack(lbfgs(problem, problem.start(rng), iterations))
+        before = np.inf
+        for _ in range(rounds):
+            mass = gauge.value(first) * np.abs(second)
+            used = mass > LIGHT * mass.max(initial=0.0)
+            first, second = first[used], second[used]
+            outputs = Network(question.architecture, first, second, offset=offset).outputs(question.rows)
+            residual = -question.loss.gradient(outputs)
+            starts = np.concatenate([first, random_starts(self._form, self._starts, rng)])
+            maxima = search(self._form, residual, starts)
+            objective = question.loss.value(outputs) + question.beta * float(mass.sum())
+            if maxima.price <= question.beta * (1.0 + ROUGH) or objective > before * (1.0 - 0.1 * ROUGH):
+                break
+            before = objective
+            worth = maxima.values > question.beta * (1.0 + 0.1 * ROUGH)
+            fresh, signs = _distinct(maxima.directions[worth], maxima.signs[worth], width // 2)
+            # Balanced neurons, too light to disturb the others at first.
+            size = np.sqrt(LIGHT * max(float(mass.max(initial=0.0)), 1e-12))
+            first = np.concatenate([first, size * fresh])
+            second = np.concatenate([second, size * signs])
+            problem = Descent(question, second.size)
+            flat = np.concatenate([first.ravel(), second, [offset]])
+            first, second, offset = problem.unpack(lbfgs(problem, flat, iterations))
         mass = gauge.value(first) * np.abs(second)
         order = np.argsort(-mass)
-        chosen = order[mass[order] > 1e-3 * mass.max(initial=0.0)][: 2 * self._question.rows.samples + 2]
+        chosen = order[mass[order] > LIGHT * mass.max(initial=0.0)][: 2 * question.rows.samples + 2]
         if chosen.size:
             self.add(first[chosen])
 
@@ -189,3 +222,15 @@ class Generation:
         live = (sizes > FAINT * sizes.max(initial=0.0)).any(axis=0)
         if self._cells is not None and live.any():
             self._cells = self._cells.take(live)
+
+
+def _distinct(directions: Array, signs: Array, most: int) -> tuple[Array, Array]:
+    """The first of all directions that point nearly the same way, at most so many."""
+    unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    kept: list[int] = []
+    for k in range(unit.shape[0]):
+        if len(kept) == most:
+            break
+        if not kept or float((unit[kept] @ unit[k]).max()) < 1.0 - 1e-4:
+            kept.append(k)
+    return directions[kept], signs[kept]

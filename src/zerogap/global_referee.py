@@ -66,7 +66,7 @@ class GlobalReferee:
             return on_grid
         # The price of the point on the grid exceeds that of s r by at most this.
         moved = float(np.abs(on_grid / scale - residual).max()) * (1.0 + 1e-12) + 1e-300
-        reach = 2.0 * float(np.linalg.norm(self.form.reach)) * self.form.samples.size * self.form.scale
+        reach = 3.0 * float(np.linalg.norm(self.form.reach)) * self.form.samples.size * self.form.scale
         return balanced_on_grid(min(scale, self._question.beta / (price + 2.0 * moved * reach)) * residual)
 
     def dual_value(self, residual: Array, price: float) -> float:

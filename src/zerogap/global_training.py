@@ -139,8 +139,8 @@ class GlobalRun:
         branches = BranchAndBound(form, balanced)
         direction = None
         if branches.possible and self.effort > self._proving:
-            known = max(price, beta) * (1.0 + 1e-9)
-            target = max(self._price_for(balanced, objective), known)
+            known = max(price * (1.0 + 1e-9), 1e-3 * beta)
+            target = self._price_for(balanced, objective, known)
             # A finished loose threshold is what an interrupted run falls back on; each costs a part of the next.
             loose = [known + 10.0**-k * known for k in range(8) if 10.0**-k * known > 2.0 * (target - known)]
             found = branches.run([*loose, target], started + self.effort - self._proving)
@@ -157,10 +157,10 @@ class GlobalRun:
         self._proving += time.monotonic() - started
         return direction
 
-    def _price_for(self, residual: Array, objective: float) -> float:
-        """The largest price that still proves nine tenths of the gap asked for."""
+    def _price_for(self, residual: Array, objective: float, known: float) -> float:
+        """The largest price that still proves nine tenths of the gap asked for, at least the known one."""
         wanted = objective * (1.0 - 0.9 * self.tol)
-        low, high = self.question.beta, 2.0 * self.question.beta
+        low, high = known, 2.0 * max(known, self.question.beta)
         for _ in range(40):
             middle = 0.5 * (low + high)
             low, high = (middle, high) if self.referee.dual_value(residual, middle) >= wanted else (low, middle)

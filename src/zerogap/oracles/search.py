@@ -29,10 +29,13 @@ class Maxima:
         Prices |r . phi(u)|.
     directions : (k, p) float64
         With ||E u|| = 1.
+    signs : (k,) float64
+        Of r . phi(u).
     """
 
     values: Array
     directions: Array
+    signs: Array
 
     @property
     def price(self) -> float:
@@ -59,7 +62,7 @@ def search(form: Form, residual: Array, starts: Array) -> Maxima:
     q = form.dimension - int(form.free)
     size = np.linalg.norm(starts[:, :q], axis=1, keepdims=True)
     starts = starts[size[:, 0] > 0.0] / size[size[:, 0] > 0.0]
-    found, values = [], []
+    found, values, signs = [], [], []
     for sign in (1.0, -1.0):
         points = starts.copy()
         reached = kernels.ascend(form.rows, sign * coefficients, points, q, SHORT)
@@ -67,9 +70,10 @@ def search(form: Form, residual: Array, starts: Array) -> Maxima:
         points = points[best]
         values.append(kernels.ascend(form.rows, sign * coefficients, points, q, STEPS))
         found.append(points)
+        signs.append(np.full(points.shape[0], sign))
     directions, prices = np.concatenate(found), np.concatenate(values)
     order = np.argsort(-prices, kind="stable")
-    return Maxima(prices[order], directions[order])
+    return Maxima(prices[order], directions[order], np.concatenate(signs)[order])
 
 
 def random_starts(form: Form, count: int, rng: np.random.Generator) -> Array:
