@@ -30,7 +30,10 @@ STARTS = 400
 """Random starts of the search in every round, besides the neurons in use."""
 
 THOROUGH = 100
-"""The search is repeated with this many times the starts before a gap is believed."""
+"""The search is repeated with this many times the starts before a gap is believed, if that is affordable."""
+
+AFFORDABLE = 2e7
+"""Entries of the rows, over all starts of a search, that may be visited in one ascent step."""
 
 NEW_CELLS = 150
 """At most this many cells join in one round."""
@@ -206,7 +209,8 @@ class Generation:
         gauge = self._question.architecture.gauge(self._form.dimension)
         sizes = gauge.value(iterate.blocks)
         used = iterate.blocks[sizes > 1e-4 * sizes.max(initial=0.0)]
-        starts = np.concatenate([used, random_starts(self._form, factor * self._starts, self._rng)])
+        most = max(self._starts, int(AFFORDABLE / max(1, self._form.rows.size)))
+        starts = np.concatenate([used, random_starts(self._form, min(factor * self._starts, most), self._rng)])
         return search(self._form, iterate.residual, starts)
 
     def estimate(self, iterate: Iterate, price: float) -> float:
