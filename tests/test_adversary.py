@@ -5,6 +5,7 @@ The rule in every test: a bound never passes the objective of any network of its
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
 from collections.abc import Iterator
@@ -297,7 +298,9 @@ def test_budgets_one_step_apart(loss: str, architecture: Any) -> None:
         bounds.append(honest(result.certificate).lower_bound)
         objectives.append(result.certificate.objective)
     assert max(bounds) <= min(objectives)
-    assert bounds == sorted(bounds)
+    # The steps are nested, so their bounds only rise; the last word of a run comes from its own final network, which
+    # a longer run never sees. At the optimum the two agree to rounding, and no better.
+    assert all(later >= earlier * (1.0 - 1e-13) for earlier, later in itertools.pairwise(bounds))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
