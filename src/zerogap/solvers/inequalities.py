@@ -5,6 +5,10 @@
 has multipliers l_j in [0, cap_j]; an infinite cap is the constraint z_j >= 0. In standard form
 s = z + t, s >= 0 with multiplier l, t >= 0 with multiplier cap - l. Cone constraints, their penalised
 form, and the hinge loss (z = y f - 1, cap = weight) are all of this kind.
+
+Every inequality may be written with a sign of its own: z, s, t, l and the cap are then all multiplied by it.
+Products and quotients of two of them do not change, and these are all that the method uses. So the walls of
+all cells share their normals, and K v is one matrix product.
 """
 
 from __future__ import annotations
@@ -14,7 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap.solvers import kernels
+
 Array = NDArray[np.float64]
+
+NOTHING = np.empty((0, 0))
 
 
 @dataclass(eq=False)
@@ -33,7 +41,7 @@ class Inequalities:
 
     @classmethod
     def hard(cls, z: Array, mu: float) -> Inequalities:
-        """z >= 0, started on the central path at a z that is strictly positive."""
+        """z >= 0, started on the central path at a (signed) z that is strictly feasible."""
         return cls(z.copy(), mu / z)
 
     @classmethod
@@ -41,8 +49,8 @@ class Inequalities:
         """Started on the central path at any z: l s = mu and (cap - l) t = mu with s - t = z."""
         cap = np.broadcast_to(cap, z.shape)
         # s and t are the positive roots of s l = t (cap - l) = mu with s - t = z.
-        base = mu / cap
-        root = np.sqrt(0.25 * z * z + base * base)
+        base, sign = mu / cap, np.sign(cap)
+        root = sign * np.sqrt(0.25 * z * z + base * base)
         s, t = base + root + 0.5 * z, base + root - 0.5 * z
         return cls(s, mu / s, t, mu / t)
 
@@ -56,6 +64,20 @@ class Inequalities:
             total += float(np.vdot(self.t, self.u))
         return total
 
+    def weights(self) -> Array:
+        """The weight of ``linearise``, which depends on the state alone."""
+        if self.t is None or self.u is None:
+            return self.l / self.s
+        return self.l / (self.s + self.l * self.t / self.u)
+
+    def aim(self, mu: float, corrections: tuple[Array, ...] | None = None) -> Array:
+        """l + constant: where the multipliers go if z stays; an empty array for nothing but zeros."""
+        if self.t is None or self.u is None:
+            if corrections is None:
+                return np.asarray(mu / self.s) if mu else NOTHING
+            return np.asarray((mu - corrections[0]) / self.s)
+        return np.asarray(self.l + self.linearise(mu, corrections)[0])
+
     def linearise(self, mu: float, corrections: tuple[Array, ...] | None = None) -> tuple[Array, Array]:
         """Constant and weight of dl = constant - weight * dz that aim at complementarity `mu`.
 
@@ -63,12 +85,23 @@ class Inequalities:
         """
         if self.t is None or self.u is None:
             # Written as (mu - c) / s - l, since l may be far smaller than mu / s.
-            aim = mu if corrections is None else mu - corrections[0]
-            return aim / self.s - self.l, self.l / self.s
+            goal = mu if corrections is None else mu - corrections[0]
+            return goal / self.s - self.l, self.l / self.s
         first = (mu if corrections is None else mu - corrections[0]) - self.s * self.l
         second = (mu if corrections is None else mu - corrections[1]) - self.t * self.u
         denominator = self.s + self.l * self.t / self.u
         return (first - self.l * second / self.u) / denominator, self.l / denominator
+
+    def respond(
+        self, dz: Array, aim: Array, mu: float, corrections: tuple[Array, ...] | None
+    ) -> tuple[tuple[Array, ...], float]:
+        """The direction that belongs to dz, given ``aim(mu, corrections)``, and the largest step along it."""
+        if self.t is None or self.u is None:
+            dl = np.empty_like(dz)
+            shrink = max(kernels.respond(dz, self.s, self.l, aim, dl))
+            return (dz, dl), 1.0 / shrink if shrink > 0.0 else np.inf
+        direction = self.step(dz, aim - self.l - self.weights() * dz, mu, corrections)
+        return direction, self.longest(direction)
 
     def step(self, dz: Array, dl: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
         """(ds, dl) or (ds, dl, dt) that belong to dz and dl."""
@@ -100,5 +133,5 @@ class Inequalities:
 
 
 def ratio(change: Array, value: Array) -> float:
-    """max_j -change_j / value_j."""
-    return float(np.max(-change / value, initial=0.0))
+    """max_j -change_j / value_j, at least 0."""
+    return float(kernels.shrinkage(change, value))

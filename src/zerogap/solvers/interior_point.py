@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.program import Program
-from zerogap.solvers import second_order
-from zerogap.solvers.inequalities import Inequalities
+from zerogap.solvers import kernels, second_order
+from zerogap.solvers.inequalities import NOTHING, Inequalities
 from zerogap.solvers.iterate import Iterate
 from zerogap.solvers.kkt import NewtonSystem, SignedMaps
 from zerogap.solvers.loss_terms import LossTerm, loss_term
@@ -61,8 +61,16 @@ class _State:
     t: Array  # (m,)
     z: Array  # (m, q)
     offset: float
-    cones: Inequalities | None  # shape (m, H)
+    cones: Inequalities | None  # shape (m, H), with the signs of the cells
     loss: LossTerm
+    gradient: Array  # A' r, (m, p)
+    polar: Array | float  # K' l, (m, p)
+
+    def stationarity(self, kept: NDArray[np.intp]) -> Array:
+        """A' r + K' l + E z, zero at the solution; (m, p)."""
+        residual = self.gradient + self.polar
+        residual[:, kept] += self.z
+        return residual
 
 
 class InteriorPoint:
@@ -81,11 +89,12 @@ class InteriorPoint:
         self._maps = np.ascontiguousarray(program.operator.blocks().transpose(1, 2, 0))  # (P, p, n)
         self._operator = SignedMaps(self._maps, program.families.size)
         self._normals = program.walls.normals if program.cone_penalty > 0.0 else np.zeros((0, p))
-        self._sign = np.where(program.cells.signs, 1.0, -1.0)[:, : self._normals.shape[0]]
+        sign = np.where(program.cells.signs, 1.0, -1.0)[:, : self._normals.shape[0]]
+        self._sign = np.tile(sign, (program.families.size, 1))
         upper = np.triu_indices(p)
         self._outer = self._normals[:, upper[0]] * self._normals[:, upper[1]]
-        self._upper = upper
         self._penalised = program.gauge.penalised
+        self._kept = np.flatnonzero(self._penalised)
         self._weight = max(1.0, CONE_WEIGHT * self._normals.shape[0])
 
     def __iter__(self) -> Iterator[Iterate]:
@@ -111,17 +120,12 @@ class InteriorPoint:
     # -- linear maps -------------------------------------------------------------------------------
 
     def _slacks(self, v: Array) -> Array:
-        """K v; result (m, H)."""
-        families, cells, _ = self._program.shape
-        values = (v @ self._normals.T).reshape(families, cells, -1)
-        values *= self._sign
-        return np.asarray(values.reshape(families * cells, -1))
+        """K v, with the signs of the cells; result (m, H)."""
+        return np.asarray(v @ self._normals.T)
 
     def _push(self, l: Array) -> Array:  # noqa: E741
-        """K' l; l (m, H), result (m, p)."""
-        families, cells, _ = self._program.shape
-        signed = l.reshape(families, cells, -1) * self._sign
-        return np.asarray(signed.reshape(families * cells, -1) @ self._normals)
+        """K' l, for l with the signs of the cells; l (m, H), result (m, p)."""
+        return np.asarray(l @ self._normals)
 
     # -- the method --------------------------------------------------------------------------------
 
@@ -153,30 +157,34 @@ class InteriorPoint:
         cones = None
         if self._normals.shape[0]:
             slack = self._slacks(v)
-            caps = np.broadcast_to(program.wall_caps, slack.shape)
+            caps = self._sign * program.wall_caps if capped else slack
             cones = Inequalities.capped(slack, caps, mu) if capped else Inequalities.hard(slack, mu)
         f = f + self._operator.forward(v)
-        return _State(v, t, z, constant, cones, loss_term(program.loss, f, mu))
+        return self._state(v, t, z, constant, cones, loss_term(program.loss, f, mu))
+
+    def _state(self, v: Array, t: Array, z: Array, offset: float, cones: Inequalities | None, loss: LossTerm) -> _State:
+        polar = self._push(cones.l) if cones is not None else 0.0
+        return _State(v, t, z, offset, cones, loss, self._operator.adjoint(loss.residual), polar)
 
     def _report(self, state: _State, passes: float) -> Iterate:
         program = self._program
         shape = program.shape
         f, r = state.loss.f, state.loss.residual
-        gradient = self._operator.adjoint(r)
-        primal = program.loss.value(f) + program.beta * float(program.gauge.value(state.v).sum())
+        gradient = state.gradient + state.polar
+        primal = program.loss.value(f) + program.beta * float(kernels.norms(state.v, self._kept).sum())
         multipliers = None
         if state.cones is not None:
-            gradient = gradient + self._push(state.cones.l)
-            multipliers = state.cones.l.reshape(shape[0], shape[1], -1)
+            multipliers = np.abs(state.cones.l).reshape(shape[0], shape[1], -1)
             if state.cones.u is not None:
-                below = np.maximum(0.0, -self._slacks(state.v))
+                below = np.maximum(0.0, -self._sign * self._slacks(state.v))
                 primal += float(np.sum(below @ program.wall_caps))
-        price = float(np.linalg.norm(gradient[:, self._penalised], axis=1).max(initial=0.0))
+        price = float(kernels.norms(gradient, self._kept).max(initial=0.0))
         largest = program.beta / price if price > 0.0 else np.inf
         dual = program.loss.dual_value(program.loss.best_scale(r, largest) * r)
         # What the free coordinates still violate, at the price of their present values.
-        free = ~self._penalised
-        dual -= float(np.abs(gradient[:, free] * state.v[:, free]).sum())
+        if self._kept.size < shape[2]:
+            free = ~self._penalised
+            dual -= float(np.abs(gradient[:, free] * state.v[:, free]).sum())
         dual -= abs(state.offset * float(r.sum())) if program.offset else 0.0
         return Iterate(state.v.reshape(shape), state.offset, r, multipliers, primal, dual, passes)
 
@@ -187,12 +195,12 @@ class InteriorPoint:
         head = np.full_like(state.t, program.beta)
         primal_cone = np.concatenate([state.t[:, None], state.v[:, self._penalised]], axis=1)
         dual_cone = np.concatenate([head[:, None], state.z], axis=1)
-        sizes = second_order.determinant(primal_cone), second_order.determinant(dual_cone)
-        scaling = second_order.Scaling.of(primal_cone, dual_cone, sizes)
-        gauges = _Gauges(primal_cone, dual_cone, sizes, scaling)
+        sizes = second_order.determinants(primal_cone), second_order.determinants(dual_cone)
+        eta, w, point = second_order.scaling(primal_cone, dual_cone, *sizes)
+        gauges = _Gauges(primal_cone, dual_cone, sizes, eta, w, point)
         curvature = loss.linearise(0.0, None)[1]
         try:
-            hessians = self._hessians(scaling, cones)
+            hessians = self._hessians(eta, w, cones)
             system = NewtonSystem(
                 self._maps,
                 program.families,
@@ -216,7 +224,7 @@ class InteriorPoint:
         # Complementarity must not run away from the equation of a nonlinear loss.
         sigma = max((1.0 - reach) ** 3, min(1.0, loss.mismatch() / total))
         second = (
-            second_order.product(scaling.solve(predictor.cone), scaling.times(predictor.dual)),
+            second_order.products(eta, w, predictor.cone, predictor.dual),
             cones.products(predictor.slacks) if cones else None,
             loss.products(predictor.margins),
         )
@@ -235,19 +243,12 @@ class InteriorPoint:
         finite = np.isfinite(moved.v).all() and np.isfinite(moved.t).all() and np.isfinite(moved.loss.f).all()
         return moved if finite else None
 
-    def _hessians(self, scaling: second_order.Scaling, cones: Inequalities | None) -> Array:
+    def _hessians(self, eta: Array, w: Array, cones: Inequalities | None) -> Array:
         """B_b = E' H_b E + K_b' diag(weight) K_b; result (m, p, p)."""
-        m, p = scaling.eta.size, self._program.rows.dimension
-        kept = np.flatnonzero(self._penalised)
-        diagonal, tail, factor = scaling.hessian
-        hessians = np.zeros((m, p, p))
-        if cones is not None:
-            packed = cones.linearise(0.0)[1] @ self._outer
-            hessians[:, self._upper[0], self._upper[1]] = packed
-            hessians[:, self._upper[1], self._upper[0]] = packed
-        hessians[:, kept[:, None], kept[None, :]] -= factor[:, None, None] * tail[:, :, None] * tail[:, None, :]
-        hessians[:, kept, kept] += diagonal[:, None]
-        if cones is None and kept.size < p:
+        p = self._program.rows.dimension
+        packed = NOTHING if cones is None else cones.weights() @ self._outer
+        hessians = np.asarray(kernels.assemble(packed, eta, w, self._kept, p))
+        if cones is None and self._kept.size < p:
             # A proximal term for the free coordinates of gated blocks, which nothing else holds.
             free = np.flatnonzero(~self._penalised)
             size = np.einsum("ipn,ipn->p", self._maps, self._maps)[free] + 1e-300
@@ -264,54 +265,43 @@ class InteriorPoint:
         second: tuple[Array, tuple[Array, ...] | None, tuple[Array, ...]] | None,
     ) -> _Direction | None:
         """The Newton direction that aims at complementarity `mu` and removes a share of the residual."""
-        loss, cones, scaling = state.loss, state.cones, gauges.scaling
-        cone_products, slack_products, margin_products = second if second is not None else (None, None, None)
-        target = -product_target(scaling, self._weight * mu, cone_products)
-        constant_z, head = scaling.eliminate(scaling.solve(target))
+        loss, cones = state.loss, state.cones
+        cone_products, slack_products, margin_products = second if second is not None else (NOTHING, None, None)
+        constant_z, head = second_order.eliminated(gauges.eta, gauges.w, gauges.point, self._weight * mu, cone_products)
         constant_r, _ = loss.linearise(mu, margin_products)
-        residual = self._operator.adjoint(loss.residual + constant_r)
+        residual = state.gradient.copy() if loss.exact else self._operator.adjoint(loss.residual + constant_r)
         residual[:, self._penalised] += state.z + constant_z
-        constant_l = weight = None
+        aim = NOTHING
         if cones is not None:
-            constant_l, weight = cones.linearise(mu, slack_products)
-            residual += self._push(cones.l + constant_l)
+            aim = cones.aim(mu, slack_products)
+            if aim.size:
+                residual += self._push(aim)
         right_offset = float(np.sum(reduction * loss.residual + constant_r)) if self._program.offset else 0.0
         if reduction != 1.0:
-            residual -= (1.0 - reduction) * self._residual(state)
+            residual -= (1.0 - reduction) * state.stationarity(self._kept)
         # The predictor only measures how far one can go: with constant curvature it needs no refinement.
-        dv, db, image = system.solve(residual, right_offset, refine=mu > 0.0 or not self._program.loss.quadratic)
+        dv, db, df, image = system.solve(residual, right_offset, refine=mu > 0.0 or not self._program.loss.quadratic)
         if not np.isfinite(dv).all():
             return None
-        df = self._operator.forward(dv) + db
-        dve = dv[:, self._penalised]
-        dt = scaling.height(head, dve)
-        diagonal, tail, factor = scaling.hessian
-        dz = constant_z - diagonal[:, None] * dve + (factor * second_order.inner(tail, dve))[:, None] * tail
+        cone, dual = second_order.directions(gauges.eta, gauges.w, constant_z, head, dv, self._kept)
         slacks: tuple[Array, ...] = ()
-        if cones is not None and constant_l is not None and weight is not None:
-            change = self._slacks(dv)
-            slacks = cones.step(change, constant_l - weight * change, mu, slack_products)
+        room = np.inf
+        if cones is not None:
+            slacks, room = cones.respond(self._slacks(dv), aim, mu, slack_products)
         margins = loss.direction(df, image, mu, margin_products)
-        cone = np.concatenate([dt[:, None], dve], axis=1)
-        dual = np.concatenate([np.zeros((dt.size, 1)), dz], axis=1)
+        shrink = max(
+            second_order.shrinkage(gauges.primal, gauges.sizes[0], cone),
+            second_order.shrinkage(gauges.dual, gauges.sizes[1], dual),
+        )
         longest = min(
-            second_order.longest(gauges.primal, gauges.sizes[0], cone),
-            second_order.longest(gauges.dual, gauges.sizes[1], dual),
-            cones.longest(slacks) if cones else np.inf,
+            1.0 / shrink if shrink > 0.0 else np.inf,
+            room,
             loss.longest(margins),
         )
         return _Direction(dv, db, df, cone, dual, slacks, margins, longest)
 
-    def _residual(self, state: _State) -> Array:
-        """A' r + K' l + E z, zero at the solution; (m, p)."""
-        residual = self._operator.adjoint(state.loss.residual)
-        residual[:, self._penalised] += state.z
-        if state.cones is not None:
-            residual += self._push(state.cones.l)
-        return residual
-
     def _moved(self, state: _State, direction: _Direction, length: float) -> _State:
-        return _State(
+        return self._state(
             state.v + length * direction.dv,
             state.t + length * direction.cone[:, 0],
             state.z + length * direction.dual[:, 1:],
@@ -328,7 +318,9 @@ class _Gauges:
     primal: Array  # (m, 1 + q): t, E v
     dual: Array  # (m, 1 + q): beta, z
     sizes: tuple[Array, Array]  # their determinants, (m,)
-    scaling: second_order.Scaling
+    eta: Array  # the scaling, and its point, as in ``second_order.scaling``
+    w: Array
+    point: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -341,13 +333,3 @@ class _Direction:
     slacks: tuple[Array, ...]
     margins: tuple[Array, ...]
     longest: float
-
-
-def product_target(scaling: second_order.Scaling, mu: float, products: Array | None) -> Array:
-    """Solution of lambda o x = lambda o lambda + products - mu e: what the scaled direction has to remove."""
-    point = scaling.point
-    remove = second_order.product(point, point)
-    if products is not None:
-        remove = remove + products
-    remove[:, 0] -= mu
-    return second_order.divide(point, remove)

@@ -11,10 +11,16 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+from zerogap.solvers import kernels
 
 Array = NDArray[np.float64]
+
+
+ACCURATE = 1e-8
+"""Relative residuals of the Newton system up to which refinement would be wasted."""
 
 
 class NewtonSystem:
@@ -46,7 +52,7 @@ class NewtonSystem:
         cells, p, n = maps.shape
         families = signs.size
         self._operator = SignedMaps(maps, families)
-        self._hessians, self._curvature, self._offset = hessians, curvature, offset
+        self._hessians, self.curvature, self._offset = hessians, curvature, offset
         self._root = np.sqrt(curvature)
         self._primal = smooth and families * cells * p < n
         if self._primal:
@@ -55,18 +61,17 @@ class NewtonSystem:
             for block in range(hessians.shape[0]):
                 part = slice(block * p, (block + 1) * p)
                 normal[part, part] += hessians[block]
-            self._factor = cho_factor(normal, lower=True, check_finite=False)
+            self._factor = _factor(normal.T)
         else:
-            self._whitening = inverse_roots(hessians)
-            inverses = np.matmul(self._whitening.transpose(0, 2, 1), self._whitening)
-            merged = inverses.reshape(families, cells, p, p).sum(axis=0)
-            # The directions that this jitter drowns are those that hardly enter S.
-            merged[:, np.arange(p), np.arange(p)] += 1e-15 * np.trace(merged, axis1=1, axis2=2)[:, None]
-            half = np.matmul(np.linalg.cholesky(merged).transpose(0, 2, 1), maps).reshape(cells * p, n)
-            half *= self._root
+            self._whitening = np.empty_like(hessians)
+            half = np.empty((cells * p, n))
+            if not kernels.inverse_roots(hessians, self._whitening) or not kernels.half_gram(
+                self._whitening, maps, self._root, half
+            ):
+                raise np.linalg.LinAlgError("a block is not positive definite")
             gram = dsyrk(1.0, half.T, lower=1)
             gram[np.arange(n), np.arange(n)] += 1.0
-            self._factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
+            self._factor = _factor(gram)
         if offset:
             # The response to a unit offset; 1' q of it is the Schur complement.
             zero = np.zeros((families * cells, p))
@@ -75,31 +80,38 @@ class NewtonSystem:
             if not self._corner > 0.0:
                 raise np.linalg.LinAlgError("offset is not determined")
 
-    def solve(self, right: Array, right_offset: float = 0.0, *, refine: bool = True) -> tuple[Array, float, Array]:
-        """The solution with its image q.
+    def solve(
+        self, right: Array, right_offset: float = 0.0, *, refine: bool = True
+    ) -> tuple[Array, float, Array, Array]:
+        """The solution, its prediction, and the image q = w (A dv + b 1) of that.
 
-        q = w (A dv + b 1) is returned because recomputing it from dv loses as many digits as w is large.
+        q is returned because recomputing it from dv loses as many digits as w is large.
 
         Parameters
         ----------
         right : (m, p) float64
         right_offset : float
         refine : bool
-            One step of iterative refinement.
+            One step of iterative refinement, if rounding calls for it.
 
         Returns
         -------
-        dv : (m, p), db : float, q : (n,)
+        dv : (m, p), db : float, df : (n,), q : (n,)
         """
-        zero = np.zeros(self._curvature.size)
+        zero = np.zeros(self.curvature.size)
         dv, db, q = self._once(right, right_offset, zero)
+        df = self._operator.forward(dv) + db
         if not refine:
-            return dv, db, q
+            return dv, db, df, q
         # On the augmented system B dv + A'q = g, q / w = A dv + db.
-        residual = right - np.einsum("mij,mj->mi", self._hessians, dv) - self._operator.adjoint(q)
-        mismatch = self._operator.forward(dv) + db - q / np.maximum(self._curvature, 1e-300)
+        residual = right - kernels.apply_blocks(self._hessians, dv) - self._operator.adjoint(q)
+        mismatch = df - q / np.maximum(self.curvature, 1e-300)
+        good = np.abs(residual).max() <= ACCURATE * np.abs(right).max()
+        if good and np.abs(mismatch).max() <= ACCURATE * np.abs(df).max():
+            return dv, db, df, q
         more = self._once(residual, right_offset - float(q.sum()), mismatch)
-        return dv + more[0], db + more[1], q + more[2]
+        dv, db, q = dv + more[0], db + more[1], q + more[2]
+        return dv, db, self._operator.forward(dv) + db, q
 
     def _once(self, right: Array, right_offset: float, shift: Array) -> tuple[Array, float, Array]:
         """B dv + A' q = right,  q = w (A dv + db + shift),  1' q = right_offset."""
@@ -112,18 +124,20 @@ class NewtonSystem:
     def _solve_blocks(self, right: Array, shift: Array) -> tuple[Array, Array]:
         """The same without the offset: dv and q."""
         if self._primal:
-            reduced = right - self._operator.adjoint(self._curvature * shift)
-            flat = cho_solve(self._factor, reduced.reshape(-1), check_finite=False)
-            dv = flat.reshape(right.shape)
-            return dv, self._curvature * (self._operator.forward(dv) + shift)
-        image = self._operator.forward(self._solve_hessians(right)) + shift
-        q = self._root * cho_solve(self._factor, self._root * image, check_finite=False)
-        return self._solve_hessians(right - self._operator.adjoint(q)), q
+            reduced = right - self._operator.adjoint(self.curvature * shift)
+            dv = dpotrs(self._factor, reduced.reshape(-1), lower=1)[0].reshape(right.shape)
+            return dv, self.curvature * (self._operator.forward(dv) + shift)
+        image = self._operator.forward(kernels.solve_blocks(self._whitening, right)) + shift
+        q = self._root * dpotrs(self._factor, self._root * image, lower=1)[0]
+        return kernels.solve_blocks(self._whitening, right - self._operator.adjoint(q)), q
 
-    def _solve_hessians(self, right: Array) -> Array:
-        """B^{-1} right."""
-        white = np.einsum("mij,mj->mi", self._whitening, right)
-        return np.einsum("mji,mj->mi", self._whitening, white)
+
+def _factor(matrix: Array) -> Array:
+    """Lower Cholesky factor of a symmetric matrix in column-major order, which it overwrites."""
+    factor, info = dpotrf(matrix, lower=1, clean=0, overwrite_a=1)
+    if info:
+        raise np.linalg.LinAlgError("the Newton matrix is not positive definite")
+    return np.asarray(factor)
 
 
 class SignedMaps:
@@ -150,35 +164,3 @@ class SignedMaps:
         """A' r; r (n,), result (m, p)."""
         each = (self._matrix @ r).reshape(self._cells, -1)
         return np.concatenate([each, -each]) if self._double else each
-
-
-def inverse_roots(matrices: Array) -> Array:
-    """Lower triangular R with R' R = B^{-1} for a batch of positive definite matrices (m, p, p).
-
-    Cholesky, not LU: near a solution a block adds walls with multipliers that differ by 16 digits, and
-    only the triangular factor keeps the small eigenvalues of such graded matrices accurate.
-    """
-    p = matrices.shape[1]
-    index = np.arange(p)
-    scale = 1.0 / np.sqrt(matrices[:, index, index])
-    scaled = scale[:, :, None] * matrices * scale[:, None, :]
-    lower = _cholesky(scaled)
-    inverse = np.zeros_like(lower)
-    for row in range(p):
-        inverse[:, row, row] = 1.0
-        if row:
-            inverse[:, row : row + 1, :row] = -np.matmul(lower[:, row : row + 1, :row], inverse[:, :row, :row])
-        inverse[:, row] /= lower[:, row, row, None]
-    return np.asarray(inverse * scale[:, None, :])
-
-
-def _cholesky(scaled: Array) -> Array:
-    """Cholesky factors of matrices with unit diagonal, with the smallest jitter that lets them exist."""
-    index = np.arange(scaled.shape[1])
-    for jitter in (0.0, 1e-14, 1e-12, 1e-10):
-        scaled[:, index, index] += jitter
-        try:
-            return np.asarray(np.linalg.cholesky(scaled), dtype=np.float64)
-        except np.linalg.LinAlgError:
-            continue
-    raise np.linalg.LinAlgError("a block is not positive definite")

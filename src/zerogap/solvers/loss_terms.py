@@ -7,6 +7,7 @@ the hinge loss is a capped inequality z = y f - 1 with multipliers l and r = y l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +39,10 @@ class LossTerm(Protocol):
     def count(self) -> int:
         """Number of complementarity pairs."""
 
+    @property
+    def exact(self) -> bool:
+        """Whether dr = -curvature df holds for steps of any size, with a positive curvature."""
+
     def complementarity(self) -> float: ...
 
     def mismatch(self) -> float:
@@ -62,6 +67,10 @@ class QuadraticTerm:
 
     loss: Loss
     f: Array
+
+    @cached_property
+    def exact(self) -> bool:
+        return bool(np.all(self.loss.weights > 0.0))
 
     @property
     def residual(self) -> Array:
@@ -105,6 +114,10 @@ class LogisticTerm:
     f: Array
     q: Array
     rest: Array  # c - q, carried along because the difference cancels
+
+    @property
+    def exact(self) -> bool:
+        return False
 
     @classmethod
     def start(cls, loss: Loss, f: Array) -> LogisticTerm:
@@ -161,6 +174,10 @@ class HingeTerm:
     loss: Loss
     f: Array
     margin: Inequalities
+
+    @property
+    def exact(self) -> bool:
+        return False
 
     @classmethod
     def start(cls, loss: Loss, f: Array, mu: float) -> HingeTerm:
