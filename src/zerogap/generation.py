@@ -29,8 +29,8 @@ Array = NDArray[np.float64]
 STARTS = 400
 """Random starts of the search in every round, besides the neurons in use."""
 
-THOROUGH = 100
-"""The search is repeated with this many times the starts before a gap is believed, if that is affordable."""
+EFFORTS = (1, 6, 40)
+"""A search that finds nothing is repeated with this many times the starts, before a gap is believed."""
 
 AFFORDABLE = 2e7
 """Entries of the rows, over all starts of a search, that may be visited in one ascent step."""
@@ -50,7 +50,7 @@ LIGHT = 1e-3
 ROUGH = 0.02
 """Gradient rounds end when no neuron exceeds its price by more than this."""
 
-FAINT = 1e-6
+FAINT = 1e-3
 """Cells whose blocks are smaller than this share of the largest one leave the program."""
 
 
@@ -109,6 +109,7 @@ class Generation:
         self._cells: Cells | None = None
         self._gap = 1.0
         self._insisted = False
+        self._effort = 0
         self.program: Program | None = None
 
     # -- cells -------------------------------------------------------------------------------------
@@ -194,23 +195,27 @@ class Generation:
                     break
             if best is None:
                 return
-            maxima = self._search(best, 1)
-            thorough = self.estimate(best, maxima.price) <= self._tol
-            if thorough:
-                maxima = self._search(best, THOROUGH)
+            maxima = self._search(best)
+            # What a search has found decides how hard to try, not the clock: runs repeat.
+            while self.estimate(best, maxima.price) <= self._tol and self._effort < len(EFFORTS) - 1:
+                self._effort += 1
+                maxima = self._search(best)
+            thorough = self._effort == len(EFFORTS) - 1
             self._gap = min(self._gap, max(self.estimate(best, maxima.price), 0.1 * self._tol))
             self._drop(program, best)
             self._insisted = False
+            self._effort = min(self._effort, len(EFFORTS) - 2)
             yield Round(program, best, maxima.price, thorough)
             worth = maxima.directions[maxima.values > question.beta * (1.0 + 0.05 * self._tol)]
             stuck = 0 if self.add(worth) or self._insisted else stuck + 1
 
-    def _search(self, iterate: Iterate, factor: int) -> Maxima:
+    def _search(self, iterate: Iterate) -> Maxima:
         gauge = self._question.architecture.gauge(self._form.dimension)
         sizes = gauge.value(iterate.blocks)
         used = iterate.blocks[sizes > 1e-4 * sizes.max(initial=0.0)]
         most = max(self._starts, int(AFFORDABLE / max(1, self._form.rows.size)))
-        starts = np.concatenate([used, random_starts(self._form, min(factor * self._starts, most), self._rng)])
+        fresh = random_starts(self._form, min(EFFORTS[self._effort] * self._starts, most), self._rng)
+        starts = np.concatenate([used, fresh])
         return search(self._form, iterate.residual, starts)
 
     def estimate(self, iterate: Iterate, price: float) -> float:

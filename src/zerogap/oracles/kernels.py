@@ -24,58 +24,77 @@ DONE, BETTER, EXHAUSTED, PAUSED = 0, 1, 2, 3
 
 
 @njit(cache=True, nogil=True)
-def ascend(rows, coefficients, starts, q, steps):
-    """Normalised gradient ascent of g over ||(u_1 .. u_q)|| = 1 from every start; in place, returns the values."""
+def ascend(columns, coefficients, starts, q, widths, steps):
+    """Ascent of g over ||(u_1 .. u_q)|| = 1 from every start, with kinks smoothed over ever smaller widths.
+
+    A negative coefficient makes a concave kink, a ridge: a gradient step from either side ends on the other, and
+    plain ascent stops there, far from any maximum. Smoothed, the ridge can be climbed. In place; returns the true
+    values. `columns` (p, N) are the transposed rows, of length one.
+    """
     count, p = starts.shape
-    values = np.empty(count)
+    values, active = np.empty(count), np.empty(columns.shape[1])
     gradient, trial_gradient, trial, u = np.empty(p), np.empty(p), np.empty(p), np.empty(p)
     for s in range(count):
         u[:] = starts[s]
-        value = _gradient(rows, coefficients, u, gradient)
-        step = 0.3
-        for _ in range(steps):
-            along, square = 0.0, 0.0
-            for k in range(q):
-                along += gradient[k] * u[k]
-            for k in range(p):
-                square += gradient[k] * gradient[k]
-            tangent = np.sqrt(max(square - along * along, 1e-300))
-            length = 0.0
-            for k in range(p):
-                trial[k] = u[k] + step * (gradient[k] - (along * u[k] if k < q else 0.0)) / tangent
-                if k < q:
-                    length += trial[k] * trial[k]
-            length = np.sqrt(length)
-            for k in range(p):
-                trial[k] /= length
-            found = _gradient(rows, coefficients, trial, trial_gradient)
-            if found > value:
-                value = found
-                u[:] = trial
-                gradient[:] = trial_gradient
-                step = min(1.5 * step, 0.5)
-            else:
-                step *= 0.4
-                if step < 1e-7:
+        values[s] = _gradient(columns, coefficients, u, 0.0, gradient, active)
+        for width in widths:
+            value = _gradient(columns, coefficients, u, width, gradient, active)
+            step = min(0.5, 3.0 * width)
+            for _ in range(steps):
+                along, square, tangent, length = 0.0, 0.0, 0.0, 0.0
+                for k in range(p):
+                    along += gradient[k] * u[k] if k < q else 0.0
+                    square += gradient[k] * gradient[k]
+                for k in range(p):
+                    trial[k] = gradient[k] - (along * u[k] if k < q else 0.0)
+                    tangent += trial[k] * trial[k]
+                if tangent <= 1e-24 * square:
                     break
-        starts[s] = u
-        values[s] = value
+                for k in range(p):
+                    trial[k] = u[k] + step * trial[k] / np.sqrt(tangent)
+                    length += trial[k] * trial[k] if k < q else 0.0
+                length = np.sqrt(length)
+                for k in range(p):
+                    trial[k] /= length
+                found = _gradient(columns, coefficients, trial, width, trial_gradient, active)
+                if found > value:
+                    value = found
+                    u[:] = trial
+                    gradient[:] = trial_gradient
+                    step = min(1.5 * step, 0.5)
+                else:
+                    step *= 0.4
+                    if step < 0.02 * width:
+                        break
+        value = _gradient(columns, coefficients, u, 0.0, gradient, active)
+        if value > values[s]:
+            values[s] = value
+            starts[s] = u
     return values
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _gradient(rows, coefficients, u, gradient):
-    """g(u); its gradient goes to `gradient`."""
-    value = 0.0
-    gradient[:] = 0.0
-    for j in range(rows.shape[0]):
-        product = 0.0
-        for k in range(u.size):
-            product += rows[j, k] * u[k]
-        if product > 0.0:
-            value += coefficients[j] * product
-            for k in range(u.size):
-                gradient[k] += coefficients[j] * rows[j, k]
+def _gradient(columns, coefficients, u, width, gradient, active):
+    """g(u), each ReLU replaced by a parabola within `width` of its kink; the gradient goes to `gradient`.
+
+    Without branches, which random signs would mispredict half of the time.
+    """
+    p, count = columns.shape
+    for j in range(count):
+        active[j] = u[0] * columns[0, j]
+    for k in range(1, p):
+        for j in range(count):
+            active[j] += u[k] * columns[k, j]
+    value, slope = 0.0, 0.5 / max(width, 1e-150)
+    for j in range(count):
+        share = min(max(0.5 + slope * active[j], 0.0), 1.0)
+        value += coefficients[j] * (share * share * width if share < 1.0 else active[j])
+        active[j] = coefficients[j] * share
+    for k in range(p):
+        total = 0.0
+        for j in range(count):
+            total += active[j] * columns[k, j]
+        gradient[k] = total
     return value
 
 

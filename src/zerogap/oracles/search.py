@@ -12,11 +12,17 @@ from zerogap.oracles.form import Form
 
 Array = NDArray[np.float64]
 
-SHORT, STEPS = 12, 80
-"""Ascent steps from every start, and then from the most promising ones; most stop earlier."""
+COARSE, FINE = np.array([0.1, 0.03]), np.array([0.01, 0.003, 0.001, 0.0003])
+"""Widths of the smoothed kinks, in units of ||row|| ||u||: for every start, and then for the most promising ones."""
 
-PROMISING = 0.15
+STEPS = 15
+"""Ascent steps at each width."""
+
+PROMISING = 0.25
 """Share of the starts that is followed to the end."""
+
+LEAST = 200
+"""At least so many are followed, if there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +68,15 @@ def search(form: Form, residual: Array, starts: Array) -> Maxima:
     q = form.dimension - int(form.free)
     size = np.linalg.norm(starts[:, :q], axis=1, keepdims=True)
     starts = starts[size[:, 0] > 0.0] / size[size[:, 0] > 0.0]
+    lengths = np.linalg.norm(form.rows, axis=1)
+    columns, coefficients = np.ascontiguousarray((form.rows / lengths[:, None]).T), coefficients * lengths
     found, values, signs = [], [], []
     for sign in (1.0, -1.0):
         points = starts.copy()
-        reached = kernels.ascend(form.rows, sign * coefficients, points, q, SHORT)
-        best = np.argsort(-reached, kind="stable")[: max(200, int(PROMISING * reached.size))]
+        reached = kernels.ascend(columns, sign * coefficients, points, q, COARSE, STEPS)
+        best = np.argsort(-reached, kind="stable")[: max(LEAST, int(PROMISING * reached.size))]
         points = points[best]
-        values.append(kernels.ascend(form.rows, sign * coefficients, points, q, STEPS))
+        values.append(kernels.ascend(columns, sign * coefficients, points, q, FINE, STEPS))
         found.append(points)
         signs.append(np.full(points.shape[0], sign))
     directions, prices = np.concatenate(found), np.concatenate(values)
