@@ -24,12 +24,17 @@ SENTENCES = {
     "networks with other neurons may",
     "gated": "no gated {kind} with the {cells} listed gates has an objective below {bound}",
 }
+SUGGESTED = "; search, which proves nothing, met no neuron that would allow less than {estimate}"
 SOURCES = {
-    "global": "Pilanci and Ergen (ICML 2020), Theorem 1; completeness of the cells by exact count",
+    "global": "Pilanci and Ergen (ICML 2020), Theorem 1",
     "sampled": "Pilanci and Ergen (ICML 2020), Theorem 1, restricted to the listed cells",
     "gated": "Mishkin, Sahiner and Pilanci (ICML 2022), gated ReLU program",
 }
-PROOFS = ("enumeration", "branch and bound", "relaxation")
+PROOFS = {
+    "enumeration": "completeness of the cells by exact count",
+    "branch and bound": "every direction bounded by branch and bound (docs/proofs.md)",
+    "relaxation": "every direction bounded by a relaxation (docs/theory.md)",
+}
 FORMAT = "zerogap-certificate-2"
 CNN_SOURCE = "Ergen and Pilanci (ICLR 2021), sum and average pooling"
 
@@ -48,14 +53,16 @@ class Certificate:
         All networks of the architecture; ReLU networks restricted to the listed cells; gated networks
         with the listed gates.
     proof : str or None
-        "enumeration" when every cell (of the scope) has been priced; None when only the trivial bound 0
-        of a non-negative loss is left, and then `withheld` says why.
+        "enumeration" when every cell (of the scope) has been priced; "branch and bound" or "relaxation" when
+        every direction has been bounded; None when only the trivial bound 0 of a non-negative loss is left,
+        and then `withheld` says why.
     architecture : dict
         Its configuration.
     loss : str
     beta : float
     samples, cells, width : int
-        Distinct samples with positive weight; cells or gates of the scope; neurons of the network.
+        Distinct samples with positive weight; cells or gates of the scope (those last in use, if the proof
+        lists none); neurons of the network.
     zero_loss : float
         The loss of the zero network, the scale of the relative gap.
     withheld : str or None
@@ -108,6 +115,8 @@ class Certificate:
             return f"objective {objective}; nothing proved beyond the bound 0 (scope {self.scope}): {self.withheld}"
         bound = text_below(self.lower_bound)
         sentence = SENTENCES[self.scope].format(kind=kind, cells=self.cells, bound=bound)
+        if self.estimate is not None and self.objective - self.estimate < 0.5 * self.absolute_gap:
+            sentence += SUGGESTED.format(estimate=text_below(self.estimate))
         return (
             f"objective {objective}, bound {bound}, gap {self.gap:.1e} "
             f"(scope {self.scope}, proof {self.proof}): {sentence}"
@@ -116,6 +125,8 @@ class Certificate:
     def cite(self) -> str:
         """The theorem that this certificate rests on."""
         source = SOURCES[self.scope]
+        if self.scope == "global" and self.proof is not None:
+            source = f"{source}; {PROOFS[self.proof]}"
         return f"{source}; {CNN_SOURCE}" if self.architecture["kind"] == "CNN" else source
 
     def to_dict(self) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from zerogap.arrangements import Cells, cells_of_gates
 from zerogap.arrangements.cells import first_of_each
-from zerogap.descent import Descent, lbfgs
 from zerogap.network import Network
 from zerogap.oracles.form import Form
 from zerogap.oracles.search import Maxima, random_starts, search
 from zerogap.program import Program
 from zerogap.question import Question
+from zerogap.sliding import Sliding
 from zerogap.solvers import Iterate, make_solver
 
 Array = NDArray[np.float64]
@@ -41,17 +41,17 @@ NEW_CELLS = 150
 NUDGE = 1e-5
 """Maxima lie on walls; a relative random step of this size picks one of the cells that touch there."""
 
-PATIENCE = 5
-"""Rounds without a new cell before giving up."""
+PATIENCE = 6
+"""Rounds without a new cell, or in which nothing improves, before giving up."""
 
-LIGHT = 1e-3
-"""Neurons with less than this share of the largest mass name no cell, and new ones start with it."""
+FIRST_GAP = 0.3
+"""What is assumed of the starting neurons."""
 
-ROUGH = 0.02
-"""Gradient rounds end when no neuron exceeds its price by more than this."""
+AIM = 0.05
+"""A program is solved to this share of the gap that was estimated before."""
 
-FAINT = 1e-3
-"""Cells whose blocks are smaller than this share of the largest one leave the program."""
+FAINT = 1.0
+"""The lightest cells leave the program, as long as their share of the penalty is below so many relative gaps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,19 +107,19 @@ class Generation:
         self._question, self._form, self._tol, self._rng, self._starts = question, form, tol, rng, starts
         self._solver = solver
         self._cells: Cells | None = None
-        self._gap = 1.0
+        self._gap = FIRST_GAP
         self._insisted = False
         self._effort = 0
         self.program: Program | None = None
 
     # -- cells -------------------------------------------------------------------------------------
 
-    def add(self, directions: Array) -> bool:
+    def add(self, directions: Array, most: int = NEW_CELLS) -> bool:
         """Let the cells of some directions (k, p) join; whether any of them is new."""
         walls = self._question.walls
         size = np.linalg.norm(directions, axis=1, keepdims=True)
         nudged = directions + NUDGE * size * self._rng.standard_normal(directions.shape) / np.sqrt(directions.shape[1])
-        keep = first_of_each(walls.signs(nudged))[:NEW_CELLS]
+        keep = first_of_each(walls.signs(nudged))[:most]
         if not keep.size:
             return False
         fresh = cells_of_gates(walls, nudged[np.sort(keep)])
@@ -136,45 +136,15 @@ class Generation:
         """Start from the cells of a network's neurons."""
         used = network.balanced().first
         if used.shape[0]:
-            self.add(used)
+            self.add(used, used.shape[0])
 
-    def warm_by_gradient(self, width: int, iterations: int, *, rounds: int = 12) -> None:
-        """Start from the cells of L-BFGS on a wide network, to which better neurons are added until few are left.
-
-        Gradient steps move neurons across cells, which the program cannot: the rounds that follow start where
-        they get stuck, at kinks.
-        """
-        question, rng = self._question, self._rng
-        gauge = question.architecture.gauge(self._form.dimension)
-        problem = Descent(question, width)
-        first, second, offset = problem.unpack(lbfgs(problem, problem.start(rng), iterations))
-        before = np.inf
-        for _ in range(rounds):
-            mass = gauge.value(first) * np.abs(second)
-            used = mass > LIGHT * mass.max(initial=0.0)
-            first, second = first[used], second[used]
-            outputs = Network(question.architecture, first, second, offset=offset).outputs(question.rows)
-            residual = -question.loss.gradient(outputs)
-            starts = np.concatenate([first, random_starts(self._form, self._starts, rng)])
-            maxima = search(self._form, residual, starts)
-            objective = question.loss.value(outputs) + question.beta * float(mass.sum())
-            if maxima.price <= question.beta * (1.0 + ROUGH) or objective > before * (1.0 - 0.1 * ROUGH):
-                break
-            before = objective
-            worth = maxima.values > question.beta * (1.0 + 0.1 * ROUGH)
-            fresh, signs = _distinct(maxima.directions[worth], maxima.signs[worth], width // 2)
-            # Balanced neurons, too light to disturb the others at first.
-            size = np.sqrt(LIGHT * max(float(mass.max(initial=0.0)), 1e-12))
-            first = np.concatenate([first, size * fresh])
-            second = np.concatenate([second, size * signs])
-            problem = Descent(question, second.size)
-            flat = np.concatenate([first.ravel(), second, [offset]])
-            first, second, offset = problem.unpack(lbfgs(problem, flat, iterations))
-        mass = gauge.value(first) * np.abs(second)
-        order = np.argsort(-mass)
-        chosen = order[mass[order] > LIGHT * mass.max(initial=0.0)][: 2 * question.rows.samples + 2]
-        if chosen.size:
-            self.add(first[chosen])
+    def warm_by_sliding(self, width: int) -> None:
+        """Start from the cells in which so many random neurons come to rest."""
+        directions = random_starts(self._form, width, self._rng)
+        sliding = Sliding.scattered(self._question, directions, self._rng)
+        sliding.run()
+        if sliding.signs.size:
+            self.add(sliding.blocks, sliding.signs.size)
 
     # -- rounds ------------------------------------------------------------------------------------
 
@@ -183,11 +153,11 @@ class Generation:
         question = self._question
         if self._cells is None:
             self.add(random_starts(self._form, 30, self._rng))
-        stuck = 0
+        stuck, lowest, closest = 0, np.inf, np.inf
         while self._cells is not None and self._cells.count and stuck < PATIENCE:
             self.program = program = question.program(self._cells)
             best: Iterate | None = None
-            aim = max(0.05 * self._gap, 0.2 * self._tol)
+            aim = max(AIM * self._gap, 0.2 * self._tol)
             for iterate in make_solver(self._solver, program, tol=aim, max_time=np.inf):
                 best = iterate if best is None or iterate.gap < best.gap else best
                 yield iterate
@@ -201,13 +171,17 @@ class Generation:
                 self._effort += 1
                 maxima = self._search(best)
             thorough = self._effort == len(EFFORTS) - 1
-            self._gap = min(self._gap, max(self.estimate(best, maxima.price), 0.1 * self._tol))
+            estimate = self.estimate(best, maxima.price)
+            self._gap = min(self._gap, max(estimate, 0.1 * self._tol))
+            # Maxima on walls can ask for the same few cells for ever.
+            improved = best.primal < lowest * (1.0 - 0.01 * self._tol) or estimate < 0.9 * closest
+            lowest, closest = min(lowest, best.primal), min(closest, estimate)
             self._drop(program, best)
             self._insisted = False
-            self._effort = min(self._effort, len(EFFORTS) - 2)
+            self._effort = max(0, min(self._effort, len(EFFORTS) - 2))
             yield Round(program, best, maxima.price, thorough)
             worth = maxima.directions[maxima.values > question.beta * (1.0 + 0.05 * self._tol)]
-            stuck = 0 if self.add(worth) or self._insisted else stuck + 1
+            stuck = 0 if (self.add(worth) and improved) or self._insisted else stuck + 1
 
     def _search(self, iterate: Iterate) -> Maxima:
         gauge = self._question.architecture.gauge(self._form.dimension)
@@ -226,20 +200,9 @@ class Generation:
         return (iterate.primal - dual) / max(iterate.primal, 1e-300)
 
     def _drop(self, program: Program, iterate: Iterate) -> None:
-        """Keep the cells that carry weight."""
-        sizes = program.gauge.value(iterate.blocks)
-        live = (sizes > FAINT * sizes.max(initial=0.0)).any(axis=0)
-        if self._cells is not None and live.any():
-            self._cells = self._cells.take(live)
-
-
-def _distinct(directions: Array, signs: Array, most: int) -> tuple[Array, Array]:
-    """The first of all directions that point nearly the same way, at most so many."""
-    unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    kept: list[int] = []
-    for k in range(unit.shape[0]):
-        if len(kept) == most:
-            break
-        if not kept or float((unit[kept] @ unit[k]).max()) < 1.0 - 1e-4:
-            kept.append(k)
-    return directions[kept], signs[kept]
+        """Keep the cells that carry weight: what the last gap leaves to vanishing blocks is noise."""
+        sizes = program.gauge.value(iterate.blocks).sum(axis=0)
+        order = np.argsort(sizes)
+        live = order[np.cumsum(sizes[order]) > FAINT * max(iterate.gap, 0.0) * sizes.sum()]
+        if self._cells is not None and live.size:
+            self._cells = self._cells.take(np.sort(live))

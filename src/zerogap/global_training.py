@@ -25,7 +25,10 @@ from zerogap.solvers import Iterate
 Array = NDArray[np.float64]
 
 WORK = 4e9
-"""Products and sums that the gradient run of a cold start may take."""
+"""Products and sums that a sliding step of a cold start may take, about."""
+
+MEMORY = 2e8
+"""Numbers that it may keep."""
 
 
 @dataclass(eq=False)
@@ -77,8 +80,8 @@ class GlobalRun:
                 return
             if warm_start is not None and warm_start.width:
                 self.generation.warm(warm_start)
-            else:
-                self.generation.warm_by_gradient(*self._cold_start())
+            elif width := self._width():
+                self.generation.warm_by_sliding(width)
             for item in self.generation.rounds():
                 if self._take_round(item) if isinstance(item, Round) else self._take_iterate(item):
                     break
@@ -92,25 +95,32 @@ class GlobalRun:
         outputs = network.outputs(self.question.rows)
         self._attempt(-self.question.loss.gradient(outputs), np.inf, 0.0)
 
-    def _cold_start(self) -> tuple[int, int]:
-        """Width and iterations of the gradient run."""
-        rows, p = self.question.rows.flat.shape
-        width = int(np.clip(2 * self.question.rows.samples, 20, 200))
-        return width, int(np.clip(WORK / (6.0 * rows * p * width), 30, 500))
+    def _width(self) -> int:
+        """Neurons of a cold start; 0 if the rows are too long for it."""
+        n, (rows, p) = self.question.rows.samples, self.question.rows.flat.shape
+        width = int(np.clip(n, 50, 400))
+        while n * min(n, width * p) * width * p > WORK or 8 * width * max(rows, n * p) > MEMORY:
+            width //= 2
+        return width if rows * p * p <= MEMORY else 0
 
     def _take_iterate(self, iterate: Iterate) -> bool:
-        gauge = self.question.architecture.gauge(self.question.rows.dimension)
-        sizes = gauge.value(iterate.blocks)
-        width = int(np.sum(sizes > 1e-6 * sizes.max(initial=0.0)))
         self._best = iterate if self._best is None or iterate.primal < self._best.primal else self._best
+        seconds = self._record(self._best, iterate)
+        if self.status is Status.STALLED and seconds - self._proving >= self.limit:
+            self.status = Status.TIME_LIMIT
+        return self.status is not Status.STALLED
+
+    def _record(self, best: Iterate, current: Iterate) -> float:
+        """Add to the history, and let the callback see it; the seconds so far."""
+        gauge = self.question.architecture.gauge(self.question.rows.dimension)
+        sizes = gauge.value(current.blocks)
+        width = int(np.sum(sizes > 1e-6 * sizes.max(initial=0.0)))
         seconds = time.monotonic() - self.started
-        record = Iteration(seconds, iterate.passes, self.nodes, self._best.primal, self.referee.ratchet.bound, width)
+        record = Iteration(seconds, current.passes, self.nodes, best.primal, self.referee.ratchet.bound, width)
         self.history.append(record)
         if self.callback is not None and self.callback(record):
             self.status = Status.STOPPED
-        elif seconds - self._proving >= self.limit:
-            self.status = Status.TIME_LIMIT
-        return self.status is not Status.STALLED
+        return seconds
 
     def _take_round(self, round_: Round) -> bool:
         self.last = round_
@@ -120,15 +130,19 @@ class GlobalRun:
             self.status = Status.OPTIMAL
             return True
         direction = self._attempt_round(round_)
-        if direction is None:
+        if self.status is Status.STALLED and direction is None:
             self.status = Status.OPTIMAL
+        if self.status is not Status.STALLED or direction is None:
             return True
         self.generation.insist(direction)
         return False
 
     def _attempt_round(self, round_: Round) -> Array | None:
         self._attempted = round_
-        return self._attempt(round_.iterate.residual, round_.iterate.primal, round_.price)
+        direction = self._attempt(round_.iterate.residual, round_.iterate.primal, round_.price)
+        if self._best is not None:
+            self._record(self._best, round_.iterate)
+        return direction
 
     def _attempt(self, residual: Array, objective: float, price: float) -> Array | None:
         """Try to prove a bound with a residual; the direction that forbids it, if one was found."""

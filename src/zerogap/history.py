@@ -17,7 +17,7 @@ class Iteration:
     passes : float
         Products with the full operator so far, forward and adjoint counted as one each.
     nodes : int
-        Nodes of branch and bound so far (0: none of today's proofs branches).
+        Nodes of branch and bound so far.
     objective : float
         Of the current network.
     bound : float

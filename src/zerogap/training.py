@@ -99,8 +99,8 @@ def train(
         bound, never the truth of the claim. Where branch and bound is not finished, or the rows have more
         than 12 dimensions, the bound is that of a relaxation, or of the last threshold that was proved.
     warm_start : Network, optional
-        With "generate": a network, trained by anyone, whose neurons name the first cells. By default a short
-        run of L-BFGS on a wide network names them.
+        With "generate": a network, trained by anyone, whose neurons name the first cells. By default
+        random neurons that slide to rest name them (``zerogap.sliding``).
     sample_weight : (n,) array, optional
         Non-negative; a weight of 2 equals a duplicated sample, 0 an absent one.
     random_state : int, Generator or None

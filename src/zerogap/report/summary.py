@@ -39,12 +39,16 @@ class Summary:
         def beside(text: str) -> str:
             return text if other is not None else ""
 
+        # Cells that generation happened to use delimit nothing.
+        limited = certificate.scope != "global" or certificate.proof == "enumeration"
+        listed = f" ({certificate.cells} cells)" if limited else ""
         rows = [
             ("objective", text_above(certificate.objective), f"{other.objective:.6g}" if other else ""),
             ("lower bound", text_below(certificate.lower_bound), beside("none")),
             ("relative gap", f"{certificate.gap:.2e}", beside("unknown")),
-            ("scope", f"{certificate.scope} ({certificate.cells} cells)", beside("")),
+            ("scope", certificate.scope + listed, beside("")),
             ("proof", certificate.proof or "none", beside("none")),
+            *self._searched(beside("")),
             ("width", str(certificate.width), str(other.width) if other else ""),
             (f"train {self.score}", _share(self.train_score), _share(other.train_score) if other else ""),
         ]
@@ -52,6 +56,13 @@ class Summary:
             rows.append((f"test {self.score}", _share(self.test_score), _share(other.test_score) if other else ""))
         rows.append(("seconds", f"{self.seconds:.1f}", f"{other.seconds:.1f}" if other else ""))
         return rows
+
+    def _searched(self, beside: str) -> list[tuple[str, str, str]]:
+        estimate = self.result.certificate.estimate
+        if estimate is None:
+            return []
+        gap = 1.0 - estimate / max(self.result.certificate.objective, 1e-300)
+        return [("gap by search", f"{max(gap, 0.0):.1e}, not proved", beside)]
 
     def sentence(self) -> str:
         """One sentence on what has been proved, and one on what has not."""
