@@ -92,7 +92,8 @@ def _corrected(residual: Array, constraints: Array, low: Array, high: Array, sna
     errors = np.array(
         [abs(fsum((row * moved).tolist())) + gamma(2) * fsum(np.abs(row * moved).tolist()) for row in basis]
     )
-    radius = enlarged(float(np.linalg.norm(inverse)) * float(np.linalg.norm(errors)) / (1.0 - defect), moved.size + 8)
+    # The sum of the errors, not their length: squares of tiny errors underflow.
+    radius = enlarged(float(np.linalg.norm(inverse)) * float(errors.sum()) / (1.0 - defect), moved.size + 8)
     inside = np.all((moved[movable] - radius >= low[movable]) & (moved[movable] + radius <= high[movable]))
     return (moved, radius) if inside and np.isfinite(radius) else None
 

@@ -130,7 +130,7 @@ class GlobalRun:
             self.status = Status.OPTIMAL
             return True
         direction = self._attempt_round(round_)
-        if self.status is Status.STALLED and direction is None:
+        if self.status is Status.STALLED and (direction is None or self._proved_gap(round_.iterate) <= self.tol):
             self.status = Status.OPTIMAL
         if self.status is not Status.STALLED or direction is None:
             return True
@@ -143,6 +143,9 @@ class GlobalRun:
         if self._best is not None:
             self._record(self._best, round_.iterate)
         return direction
+
+    def _proved_gap(self, iterate: Iterate) -> float:
+        return (iterate.primal - self.referee.ratchet.bound) / max(iterate.primal, 1e-300)
 
     def _attempt(self, residual: Array, objective: float, price: float) -> Array | None:
         """Try to prove a bound with a residual; the direction that forbids it, if one was found."""
