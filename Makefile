@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint bench clean
 
 demo: $(VENV)/demo.stamp
-	$(BIN)/zerogap fit digits:3,8 --arch cnn --kernel-size 3 --beta 1 --cells 40 --tol 1e-3 \
+	$(BIN)/zerogap fit digits:3,8 --arch cnn --kernel-size 2 --bias false --beta 20 --tol 1e-2 \
 	    --out demo-out --json demo-out/certificate-with-scores.json
 
 test: $(VENV)/test.stamp lint

@@ -27,8 +27,8 @@ Array = NDArray[np.float64]
 WORK = 4e9
 """Products and sums that a sliding step of a cold start may take, about."""
 
-MEMORY = 2e8
-"""Numbers that it may keep."""
+ENTRIES = 3e6
+"""Pre-activations of a cold start, at most."""
 
 
 @dataclass(eq=False)
@@ -80,8 +80,8 @@ class GlobalRun:
                 return
             if warm_start is not None and warm_start.width:
                 self.generation.warm(warm_start)
-            elif width := self._width():
-                self.generation.warm_by_sliding(width)
+            else:
+                self.generation.warm_by_sliding(self._width())
             for item in self.generation.rounds():
                 if self._take_round(item) if isinstance(item, Round) else self._take_iterate(item):
                     break
@@ -96,12 +96,12 @@ class GlobalRun:
         self._attempt(-self.question.loss.gradient(outputs), np.inf, 0.0)
 
     def _width(self) -> int:
-        """Neurons of a cold start; 0 if the rows are too long for it."""
+        """Neurons of a cold start."""
         n, (rows, p) = self.question.rows.samples, self.question.rows.flat.shape
         width = int(np.clip(n, 50, 400))
-        while n * min(n, width * p) * width * p > WORK or 8 * width * max(rows, n * p) > MEMORY:
-            width //= 2
-        return width if rows * p * p <= MEMORY else 0
+        while width > 1 and (n * min(n, width * p) * width * p > WORK or width * rows > ENTRIES):
+            width = int(0.8 * width)
+        return width
 
     def _take_iterate(self, iterate: Iterate) -> bool:
         self._best = iterate if self._best is None or iterate.primal < self._best.primal else self._best

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
 
+from zerogap import smoothed
 from zerogap.question import Question
 
 Array = NDArray[np.float64]
@@ -60,8 +61,6 @@ class Sliding:
         self._lengths = np.linalg.norm(self._rows, axis=1)
         gauge = question.architecture.gauge(question.rows.dimension)
         self._penalised = gauge.penalised.astype(np.float64)
-        p = self._rows.shape[1]
-        self._outer = (self._rows[:, :, None] * self._rows[:, None, :]).reshape(-1, p * p)
         self.blocks, self.signs, self.offset = blocks, signs, offset
         self._mass = float(np.mean(gauge.value(blocks)))
         self._damping = DAMPING
@@ -99,40 +98,33 @@ class Sliding:
         inside = (share > 0.0) & (share < 1.0)
         return value, loss.weights * loss.targets * share, np.where(inside, 0.5 * loss.weights / width, 0.0)
 
-    def _evaluate(self, blocks: Array, offset: float, width: float, delta: float) -> tuple[float, Array, Array, Array]:
-        """Objective of the level, outputs, shares of the active sides (N, m), smoothed gauges (m,)."""
+    def _evaluate(self, blocks: Array, offset: float, width: float, delta: float) -> tuple[float, Array, Array]:
+        """Objective of the level, outputs (n,), smoothed gauges (m,)."""
         rows = self._question.rows
         sizes = np.sqrt(np.sum((blocks * self._penalised) ** 2, axis=1) + delta * delta)
-        values = self._rows @ blocks.T
-        reach = width * self._lengths[:, None] * sizes
-        share = np.clip(0.5 + 0.5 * values / np.maximum(reach, 1e-300), 0.0, 1.0)
-        values = np.where(share < 1.0, share * share * reach, values)
-        outputs = values.reshape(rows.samples, -1, sizes.size).sum(axis=1) @ self.signs * rows.scale + offset
+        columns = np.ascontiguousarray(blocks.T)
+        found = smoothed.features(self._rows, width * self._lengths, rows.samples, columns, sizes)
+        outputs = found @ self.signs * rows.scale + offset
         value = self._loss(outputs, width)[0] + self._question.beta * float(sizes.sum())
-        return value, outputs, share, sizes
+        return value, outputs, sizes
 
     def _step(self, width: float, delta: float) -> bool:
         """One damped step; False when it promises little, or nothing is gained."""
         question, rows = self._question, self._question.rows
-        beta, penalised, (m, p) = question.beta, self._penalised, self.blocks.shape
-        value, outputs, share, sizes = self._evaluate(self.blocks, self.offset, width, delta)
+        beta, penalised, p = question.beta, self._penalised, self.blocks.shape[1]
+        value, outputs, sizes = self._evaluate(self.blocks, self.offset, width, delta)
         _, residual, curvature = self._loss(outputs, width)
-        # Jacobian (m, n, p) of the features: the active rows, and the width that grows with the gauge.
-        groups = (rows.samples, -1, m)
-        active = share.reshape(groups).transpose(2, 0, 1)
-        jacobian = np.matmul(active.transpose(1, 0, 2), rows.matrix).transpose(1, 0, 2) * rows.scale
-        band = share * (1.0 - share)
-        widening = (band * self._lengths[:, None]).reshape(groups).sum(axis=1) * (rows.scale * width)
-        scaled = penalised * self.blocks / sizes[:, None]
-        jacobian = (jacobian + widening.T[:, :, None] * scaled[:, None, :]) * self.signs[:, None, None]
-        gradient = beta * scaled - np.einsum("jnp,n->jp", jacobian, residual)
-        # Curvature of the blocks: gauge, ridges, damping.
-        pull = np.repeat(residual, rows.matrix.shape[1])[:, None] * self.signs * rows.scale
-        reach = 2.0 * width * self._lengths[:, None] * sizes
-        ridges = np.where((band > 0.0) & (pull < 0.0), -pull / np.maximum(reach, 1e-300), 0.0)
-        blocks = (ridges.T @ self._outer).reshape(m, p, p) - beta * (
-            scaled[:, :, None] * scaled[:, None, :] / sizes[:, None, None]
+        columns, reaches = np.ascontiguousarray(self.blocks.T), width * self._lengths
+        jacobian, widening, ridges = smoothed.derivatives(
+            self._rows, reaches, rows.samples, columns, sizes, residual, self.signs
         )
+        # The width grows with the gauge.
+        scaled = penalised * self.blocks / sizes[:, None]
+        jacobian += widening[:, :, None] * scaled[:, None, :]
+        jacobian *= (rows.scale * self.signs)[:, None, None]
+        gradient = beta * scaled - residual @ jacobian
+        # Curvature of the blocks: ridges, gauge, damping.
+        blocks = rows.scale * ridges - beta * (scaled[:, :, None] * scaled[:, None, :] / sizes[:, None, None])
         diagonal = np.arange(p)
         blocks[:, diagonal, diagonal] += beta * (penalised + self._damping) / sizes[:, None]
         try:

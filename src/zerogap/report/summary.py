@@ -59,9 +59,9 @@ class Summary:
 
     def _searched(self, beside: str) -> list[tuple[str, str, str]]:
         estimate = self.result.certificate.estimate
-        if estimate is None:
+        gap = 1.0 if estimate is None else 1.0 - estimate / max(self.result.certificate.objective, 1e-300)
+        if gap > 0.5 * self.result.certificate.gap:
             return []
-        gap = 1.0 - estimate / max(self.result.certificate.objective, 1e-300)
         return [("gap by search", f"{max(gap, 0.0):.1e}, not proved", beside)]
 
     def sentence(self) -> str:
