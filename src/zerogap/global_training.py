@@ -15,7 +15,7 @@ from zerogap.generation import Generation, Round
 from zerogap.global_referee import GlobalReferee
 from zerogap.history import Iteration
 from zerogap.network import Network
-from zerogap.oracles.branch_and_bound import BranchAndBound
+from zerogap.oracles.branch_and_bound import BranchAndBound, Tree
 from zerogap.oracles.relaxation import relax
 from zerogap.oracles.search import random_starts, search
 from zerogap.question import Question
@@ -139,10 +139,7 @@ class GlobalRun:
 
     def _attempt_round(self, round_: Round) -> Array | None:
         self._attempted = round_
-        direction = self._attempt(round_.iterate.residual, round_.iterate.primal, round_.price)
-        if self._best is not None:
-            self._record(self._best, round_.iterate)
-        return direction
+        return self._attempt(round_.iterate.residual, round_.iterate.primal, round_.price)
 
     def _proved_gap(self, iterate: Iterate) -> float:
         return (iterate.primal - self.referee.ratchet.bound) / max(iterate.primal, 1e-300)
@@ -160,10 +157,17 @@ class GlobalRun:
             target = self._price_for(balanced, objective, known)
             # A finished loose threshold is what an interrupted run falls back on; each costs a part of the next.
             loose = [known + 10.0**-k * known for k in range(8) if 10.0**-k * known > 2.0 * (target - known)]
-            found = branches.run([*loose, target], started + self.effort - self._proving)
-            self.nodes += found.nodes
-            if found.tree is not None:
-                self.referee.hear(balanced, found.upper, "branch and bound", found.tree)
+            before = self.nodes
+
+            def heard(upper: float, tree: Tree) -> bool:
+                self.referee.hear(balanced, upper, "branch and bound", tree)
+                self.nodes = before + branches.nodes
+                if self._best is not None and self.last is not None:
+                    self._record(self._best, self.last.iterate)
+                return self.status is not Status.STALLED
+
+            found = branches.run([*loose, target], started + self.effort - self._proving, heard)
+            self.nodes = before + found.nodes
             direction = found.direction
             if found.interrupted:
                 raise KeyboardInterrupt

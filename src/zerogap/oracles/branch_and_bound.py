@@ -18,7 +18,7 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -146,7 +146,9 @@ class BranchAndBound:
         """Whether the dimension admits a search at all."""
         return 0 < self._reach.size + int(self._form.free) <= LARGEST_DIMENSION
 
-    def run(self, prices: list[float], deadline: float) -> Search:
+    def run(
+        self, prices: list[float], deadline: float, proved: Callable[[float, Tree], object] | None = None
+    ) -> Search:
         """Prove falling upper bounds of the price, one after the other.
 
         Parameters
@@ -155,6 +157,8 @@ class BranchAndBound:
             One that the largest known value exceeds is skipped.
         deadline : float
             ``time.monotonic()`` at which to give up; what has been proved by then is returned, as after Ctrl-C.
+        proved : callable, optional
+            Called with every upper bound and its tree; a true return value ends the run.
         """
         best: Tree | None = None
         upper, value, direction, interrupted = np.inf, 0.0, None, False
@@ -168,6 +172,8 @@ class BranchAndBound:
                     value, direction = found, where
                 if tree is not None:
                     best, upper = tree, self._reduced.bound(threshold, self._coefficients)
+                    if proved is not None and proved(upper, best):
+                        break
                 elif found <= threshold:
                     break
         except KeyboardInterrupt:

@@ -32,12 +32,13 @@ def gap_picture(history: Sequence[Iteration], certificate: Certificate, path: Pa
     figure = _figure(7.0, 3.2)
     left, right = figure.subplots(1, 2)
     times = [record.time for record in history]
-    left.plot(times, [record.objective for record in history], label="objective of the network")
-    left.plot(times, [record.bound for record in history], label="proved lower bound")
+    bounds = [record.bound if record.bound > 0.0 else np.nan for record in history]
+    left.plot(times, [record.objective for record in history], label="objective of the network", drawstyle="steps-post")
+    left.plot(times, bounds, label="proved lower bound", drawstyle="steps-post", marker=".", markersize=3)
     left.axhline(certificate.objective, color="0.7", linewidth=0.8, zorder=0)
     left.set(xlabel="seconds", yscale="log", title=f"scope {certificate.scope}")
     left.legend(frameon=False)
-    right.plot(times, [max(record.gap, 1e-16) for record in history], color="C3")
+    right.plot(times, [max(record.gap, 1e-16) for record in history], color="C3", drawstyle="steps-post")
     right.set(xlabel="seconds", yscale="log", title=f"relative gap, at the end {certificate.gap:.1e}")
     _write(figure, path)
 
