@@ -49,16 +49,16 @@ def polar_multipliers(generators: Array, direction: Array, free: NDArray[np.bool
     (H,) float64
         Non-negative. Zero (a valid, weak choice) if the active-set method does not converge.
     """
-    matrix, target = generators.T, -direction
-    if free is not None and free.any():
-        # A large weight stands for the equality; the support is then re-solved with the exact one.
-        weight = np.where(free, 1e4 * (1.0 + np.abs(direction).max()), 1.0)
-        matrix, target = matrix * weight[:, None], target * weight
-    size = np.abs(target).max(initial=0.0)
+    size = np.abs(direction).max(initial=0.0)
     if size == 0.0 or generators.shape[0] == 0:
         return np.zeros(generators.shape[0])
+    matrix, target = generators.T, -direction / size
+    if free is not None and free.any():
+        # A large weight stands for the equality; the support is then re-solved with the exact one.
+        weight = np.where(free, 1e4, 1.0)
+        matrix, target = matrix * weight[:, None], target * weight
     try:
-        solution, _ = nnls(matrix, target / size, maxiter=max(200, 10 * generators.shape[0]))
+        solution, _ = nnls(matrix, target, maxiter=max(200, 10 * generators.shape[0]))
     except RuntimeError:
         return np.zeros(generators.shape[0])
     if free is not None and free.any():
