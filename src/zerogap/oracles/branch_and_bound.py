@@ -37,6 +37,15 @@ explore: Any = kernels.explore
 LARGEST_DIMENSION = 12
 """Beyond it the first 2^p cones alone are out of reach."""
 
+CLIMBS = (1e-2, 1e-3, 1e-4, 1e-5)
+"""Distances at which ascent starts around a cone that cannot be split any more."""
+
+STEPS = 60
+"""Ascent steps at each width, from a tenth of the distance down."""
+
+STARTS = 100
+"""Starts at each distance."""
+
 DEPTH = 256
 BUDGET = 50_000
 """Nodes between two looks at the clock."""
@@ -223,10 +232,34 @@ class BranchAndBound:
                 return packed + packer.flush()
             if status == kernels.BETTER:
                 run.better[index] = value, point.copy()
+            if status == kernels.EXHAUSTED:
+                climbed, where = self._climb(coefficients, stacks[0][top])
+                if climbed > run.margin:
+                    run.better[index] = climbed, where
             if status != kernels.PAUSED:
                 run.stop(index)
             if run.stopped(index):
                 return None
+
+    def _climb(self, coefficients: Array, cone: Array) -> tuple[float, Array]:
+        """The best value near a cone that cannot be split any more, and where.
+
+        Depth first, the search can follow a level set g = threshold into ever smaller cones, none of which
+        exceeds it, while their siblings, not yet visited, do.
+        """
+        q, rows = self._reach.size, self._reduced.rows
+        lengths = np.linalg.norm(rows, axis=1)
+        columns = np.ascontiguousarray((rows / lengths[:, None]).T)
+        unit = cone[0] / np.linalg.norm(cone[0, :q])
+        rng, best, where = np.random.default_rng(0), 0.0, unit
+        for distance in CLIMBS:
+            starts = unit + distance * rng.standard_normal((STARTS, rows.shape[1]))
+            starts /= np.linalg.norm(starts[:, :q], axis=1, keepdims=True)
+            widths = distance * np.array([0.1, 0.01, 0.001])
+            values = kernels.ascend(columns, coefficients * lengths, starts, q, widths, STEPS)
+            if values.max() > best:
+                best, where = float(values.max()), starts[int(np.argmax(values))]
+        return best, where
 
 
 class _Run:
