@@ -171,6 +171,26 @@ def test_the_critical_beta_lies_between_its_bounds(bias: Any, loss: str) -> None
     assert upper <= lower * (1.0 + 1e-3)
 
 
+@pytest.mark.parametrize("name", ["plain", "free bias", "logistic", "series"])
+def test_networks_are_improved_and_the_violating_neuron_helps(name: str) -> None:
+    architecture, X, y, question = PROBLEMS[name]
+    poor = zg.train(architecture, X, y, **question, arrangements=2, random_state=3).network
+    found = zg.improve(poor, X, y, **question, tol=1e-3, prove=5.0)
+    before = poor.objective(X, y, **question)
+    assert found.result.certificate.objective <= before
+    assert found.result.certificate.lower_bound <= before
+    best = zg.train(architecture, X, y, **question, arrangements="enumerate", tol=1e-6).certificate.objective
+    assert found.violated == (before > best * (1.0 + 1e-4))
+    step = 1e-3
+    first = np.vstack([poor.first, step * found.direction])
+    second = np.append(poor.second, step * found.sign)
+    extended = zg.Network(architecture, first, second, offset=poor.offset)
+    assert (extended.objective(X, y, **question) < before) == found.violated
+    again = zg.improve(found.result.network, X, y, **question, tol=1e-3, prove=5.0)
+    assert again.result.certificate.objective <= found.result.certificate.objective
+    assert again.price <= found.price
+
+
 def test_gated_networks_are_told_to_list_their_gates() -> None:
     with pytest.raises(zg.InputError, match="arrangements=200"):
         zg.train(zg.MLP(gated=True), TABLE, SIGNS)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ZerogapError,
     )
     from zerogap.history import Iteration
+    from zerogap.improvement import Improvement, improve
     from zerogap.network import Network
     from zerogap.training import Result, train
 
@@ -30,6 +31,7 @@ _HOMES = {
     "Certificate": "certificate",
     "DataFileError": "errors",
     "Dataset": "data",
+    "Improvement": "improvement",
     "InputError": "errors",
     "Iteration": "history",
     "MLP": "architectures",
@@ -42,6 +44,7 @@ _HOMES = {
     "certify": "certification",
     "critical_beta": "certification",
     "critical_beta_bounds": "certification",
+    "improve": "improvement",
     "load_dataset": "data",
     "train": "training",
 }
@@ -52,6 +55,7 @@ __all__ = [
     "Certificate",
     "DataFileError",
     "Dataset",
+    "Improvement",
     "InputError",
     "Iteration",
     "MissingExtraError",
@@ -63,6 +67,7 @@ __all__ = [
     "certify",
     "critical_beta",
     "critical_beta_bounds",
+    "improve",
     "load_dataset",
     "train",
 ]

@@ -67,8 +67,7 @@ def certify(
     InputError
         If an argument cannot be used.
     """
-    if not isinstance(network, Network):
-        raise InputError("network", type(network).__name__, "a zg.Network", "build one with zg.Network(...)")
+    check_network(network)
     seconds = seconds_of("prove", prove)
     question = Question.of(network.architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
     if network.width and network.first.shape[1] != question.rows.dimension:
@@ -91,6 +90,13 @@ def certify(
     if seconds > 0.0 and referee.verdict(network, objective).gap > 1e-9:
         _solve_dual(program, referee, seconds)
     return referee.verdict(network, objective)
+
+
+def check_network(network: Network) -> Network:
+    """Raise InputError for anything but a Network."""
+    if not isinstance(network, Network):
+        raise InputError("network", type(network).__name__, "a zg.Network", "build one with zg.Network(...)")
+    return network
 
 
 @np.errstate(all="ignore")
