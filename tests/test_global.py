@@ -218,6 +218,35 @@ def test_interrupted_runs_keep_their_network(tmp_path: Path) -> None:
     assert zg.Certificate.load(tmp_path / "certificate.json") == result.certificate
 
 
+SAVING = """
+import sys
+import numpy as np
+import zerogap as zg
+X = np.array(eval(sys.argv[1]))
+runs = [zg.train(zg.MLP(bias=False), X, X[:, 0] * X[:, 1], beta=beta, tol=1e-2) for beta in (0.3, 0.2)]
+print("ready", flush=True)
+while True:
+    for run in runs:
+        run.network.save(sys.argv[2] + "/network.safetensors")
+        run.certificate.save(sys.argv[2] + "/certificate.json")
+"""
+
+
+def test_killed_runs_leave_files_that_load_and_check(tmp_path: Path) -> None:
+    for instant in np.random.default_rng(0).uniform(0.005, 0.1, 5):
+        command = [sys.executable, "-c", SAVING, str(TABLE.tolist()), str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(instant)
+            process.kill()
+        certificate = zg.Certificate.load(tmp_path / "certificate.json")
+        contents = json.loads((tmp_path / "certificate.json").read_text())
+        assert recheck("plain", contents)["lower_bound"] == certificate.lower_bound
+        network = zg.Network.load(tmp_path / "network.safetensors")
+        assert np.isfinite(network.objective(TABLE, TABLE[:, 0] * TABLE[:, 1], beta=0.3))
+
+
 def test_search_is_not_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """With pricing crippled to single starts, nothing is claimed, and branch and bound refuses or mends the claim."""
     monkeypatch.setattr(generation, "STARTS", 1)
