@@ -451,7 +451,7 @@ def test_odd_networks(size: float, prove: bool) -> None:
 def gated_optimum(architecture: Any, X: Array, y: Array, gate: Array, beta: float) -> float:
     """The objective of the best one-neuron network with that gate: its outputs are linear in v = u w."""
     features = zg.Network(architecture, np.eye(gate.size), np.ones(gate.size), gates=np.tile(gate, (gate.size, 1)))
-    matrix = features.features(architecture.rows(X))
+    matrix = features.effects(architecture.rows(X))
 
     def objective(v: Array) -> float:
         return float(0.5 * np.sum((matrix @ v - y) ** 2) + beta * np.linalg.norm(v))

@@ -272,7 +272,7 @@ def test_pruning_keeps_predictions_and_the_objective(name: str) -> None:
     for network in (wide, solved(name).network):
         pruned = network.prune(instance.X)
         assert pruned.width <= min(n + 1, network.width)
-        scale = np.abs(network.features(instance.architecture.rows(instance.X))) @ np.abs(network.second)
+        scale = np.abs(network.effects(instance.architecture.rows(instance.X))).sum(axis=1)
         np.testing.assert_allclose(pruned(instance.X), network(instance.X), rtol=0, atol=1e-12 * scale.max())
         before, after = (m.objective(instance.X, instance.y, **instance.question()) for m in (network, pruned))
         assert after <= before * (1.0 + 1e-12)

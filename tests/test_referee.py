@@ -298,7 +298,7 @@ def test_objectives_are_rounded_up(architecture: Any, loss: str) -> None:
         truth = exact.objective(network, X, y, loss=loss, beta=0.7, sample_weight=weights)
         assert Fraction(objective) >= truth
         # Not by more than rounding explains: the terms may cancel, their sizes do not.
-        size = float(np.abs(network.features(question.rows)).sum() * np.abs(network.second).max() + 1.0)
+        size = float(np.abs(network.effects(question.rows)).sum() + 1.0)
         scale = float(truth) + 1e3 * size**2 + 10.0 * size * float(np.abs(X).max() + 1.0) * weight_size * 1e3
         assert objective - float(truth) <= 1e-11 * scale
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from zerogap.architectures import TwoLayer
+from zerogap.architectures import Architecture
 from zerogap.descent import Descent, adam, lbfgs
 from zerogap.errors import InputError
 from zerogap.network import Network
@@ -21,7 +21,7 @@ from zerogap.validation import generator, integer, one_of
 
 
 def train_by_gradient(
-    architecture: TwoLayer,
+    architecture: Architecture,
     X: Any,
     y: Any,
     *,

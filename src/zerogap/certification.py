@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zerogap.architectures import TwoLayer
+from zerogap.architectures import Architecture
 from zerogap.certificate import Certificate
 from zerogap.errors import InputError
 from zerogap.global_training import GlobalRun, price_bounds
@@ -101,7 +101,7 @@ def check_network(network: Network) -> Network:
 
 @np.errstate(all="ignore")
 def critical_beta(
-    architecture: TwoLayer,
+    architecture: Architecture,
     X: Any,
     y: Any,
     *,
@@ -135,7 +135,7 @@ def _certify_globally(
 
 @np.errstate(all="ignore")
 def critical_beta_bounds(
-    architecture: TwoLayer,
+    architecture: Architecture,
     X: Any,
     y: Any,
     *,

@@ -1,6 +1,5 @@
 """python checker.py CERTIFICATE.json DATA.json: re-check a zerogap certificate from X, y (and sample_weight) alone.
-Standard library only; exact rational arithmetic but for logarithms. The format is described in docs/proofs.md.
-"""
+Standard library only; exact rational arithmetic but for logarithms. The format: docs/proofs.md."""
 
 import base64
 import collections
@@ -155,7 +154,8 @@ def check(c, X, y, sample_weight=None):
     ev, arch, loss = c["evidence"], c["architecture"], c["loss"]
     beta, high, low = (Fraction(c[name]) for name in ("beta", "objective", "lower_bound"))
     net, proof, free = ev["network"], ev["proof"], arch["bias"] == "free"
-    need(loss in ("squared", "logistic", "hinge") and beta > 0 and arch["gated"] is False, "a known objective")
+    known = [arch[k] for k in ("gated", "slope", "window", "readout") if k in arch] in ([0, 0], [0, 0, None, "weights"])
+    need(known and loss in ("squared", "logistic", "hinge") and beta > 0, "a known objective")
     samples = []
     for x, t, weight, owner in zip(X, y, sample_weight or [1] * len(y), ev["owner"], strict=True):
         need((weight > 0 and owner >= 0) or (weight == 0 and owner < 0), "all samples of positive weight")

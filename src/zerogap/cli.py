@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zerogap import checker
-from zerogap.architectures import CNN, MLP, TwoLayer
+from zerogap.architectures import CNN, MLP, Architecture
 from zerogap.baselines import train_by_gradient
 from zerogap.certificate import Certificate
 from zerogap.certification import certify
@@ -250,7 +250,7 @@ def _architecture(
     *,
     gated: bool,
     cone_penalty: float,
-) -> TwoLayer:
+) -> Architecture:
     chosen: Any = {"true": True, "false": False, "free": "free"}[bias.value]
     if arch is Arch.mlp:
         return MLP(bias=chosen, gated=gated, cone_penalty=cone_penalty)
@@ -270,7 +270,7 @@ def _cells(text: str) -> int | str:
     return int(text) if text.lstrip("-").isdigit() else text
 
 
-def _inputs(architecture: TwoLayer, data: Dataset) -> Any:
+def _inputs(architecture: Architecture, data: Dataset) -> Any:
     """An MLP takes images flattened."""
     return data.X.reshape(len(data), -1) if isinstance(architecture, MLP) else data.X
 
@@ -281,7 +281,7 @@ def _test_score(network: Network, testing: Dataset | None) -> float | None:
 
 def _compare(
     method: str,
-    architecture: TwoLayer,
+    architecture: Architecture,
     X: Any,
     training: Dataset,
     testing: Dataset | None,

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.architectures import Neurons, TwoLayer, from_config
+from zerogap.architectures import Architecture, Neurons, from_config
 from zerogap.errors import DataFileError, InputError
+from zerogap.features import Features
 from zerogap.files import write_atomically
 from zerogap.pruning import reduced_weights
 from zerogap.question import Question
+from zerogap.rounding import lengths
 from zerogap.rows import Rows
 from zerogap.validation import file_path, finite, finite_array
 
@@ -27,15 +29,17 @@ CHUNK = 20_000_000
 
 @dataclass(frozen=True, eq=False, init=False)
 class Network:
-    """A two-layer network with one output.
+    """A network with one output, f = sum_j Phi(theta_j) w_j + offset.
 
     Parameters
     ----------
-    architecture : MLP, CNN
+    architecture : MLP, CNN, LinearCNN, CircularCNN or ThreeLayerCNN
     first : (m, p) array
-        First-layer weights u_j; with a bias, p counts it and it is the last entry.
-    second : (m,) array
-        Output weights w_j.
+        Weights u_j of the decayed inner layer; with a bias, p counts it and it is the last entry.
+    second : (m,) or (m, a) array
+        Output weights w_j, a of them for every neuron where each position or window has its own.
+    filters : (m, ...) array, optional
+        The normalised filters of the layers before, for architectures that have them.
     gates : (m, p) array, optional
         Gate vectors, for gated architectures only.
     offset : float
@@ -47,25 +51,35 @@ class Network:
         If shapes do not fit together or entries are not finite.
     """
 
-    architecture: TwoLayer
+    architecture: Architecture
     first: Array
     second: Array
+    filters: Array | None
     gates: Array | None
     offset: float
 
     def __init__(
-        self, architecture: TwoLayer, first: Any, second: Any, *, gates: Any = None, offset: float = 0.0
+        self,
+        architecture: Architecture,
+        first: Any,
+        second: Any,
+        *,
+        filters: Any = None,
+        gates: Any = None,
+        offset: float = 0.0,
     ) -> None:
-        if not isinstance(architecture, TwoLayer):
+        if not isinstance(architecture, Architecture):
             raise InputError("architecture", repr(architecture), "an instance such as zg.MLP()", "construct one first")
-        first, second = _weights("first", first, 2), _weights("second", second, 1)
-        if first.shape[0] != second.shape[0]:
+        first = _weights("first", first, 2)
+        second = _weights("second", second, 1 if architecture.cellular else np.ndim(second))
+        if second.ndim > 2 or first.shape[0] != second.shape[0]:
             raise InputError(
                 "second",
-                f"{second.shape[0]} output weights",
+                f"{second.shape[0]} output weights" if second.ndim == 1 else f"shape {second.shape}",
                 f"{first.shape[0]}, one per row of first",
                 "check the weights",
             )
+        filters = architecture.check_filters(filters, first.shape[0])
         if architecture.gated != (gates is not None):
             raise InputError(
                 "gates",
@@ -84,13 +98,14 @@ class Network:
             ("architecture", architecture),
             ("first", first),
             ("second", second),
+            ("filters", filters),
             ("gates", gates),
             ("offset", offset),
         ):
             object.__setattr__(self, name, value)
 
     @classmethod
-    def of(cls, architecture: TwoLayer, neurons: Neurons) -> Network:
+    def of(cls, architecture: Architecture, neurons: Neurons) -> Network:
         """The network of neurons that an architecture recovered from block weights."""
         return cls(architecture, neurons.first, neurons.second, gates=neurons.gates, offset=neurons.offset)
 
@@ -106,39 +121,51 @@ class Network:
         """Outputs (n,) for inputs X of the architecture's shape."""
         return self.outputs(self.architecture.rows(X))
 
+    @property
+    def weights(self) -> Array:
+        """theta_j = (filters, first), flat, shape (m, q)."""
+        if self.filters is None:
+            return self.first
+        return np.concatenate([self.filters.reshape(self.width, -1), self.first], axis=1)
+
+    @property
+    def readout(self) -> Array:
+        """Output weights as (m, a)."""
+        return self.second if self.second.ndim == 2 else self.second[:, None]
+
     def outputs(self, rows: Rows) -> Array:
         """Outputs (n,) for pre-activation rows."""
-        return self.features(rows) @ self.second + self.offset
+        return self.effects(rows).sum(axis=1) + self.offset
 
-    def features(self, rows: Rows) -> Array:
-        """phi(u_j)_s, shape (n, m)."""
-        if self.width and rows.dimension != self.first.shape[1]:
-            raise InputError(
-                "X",
-                f"rows with {rows.dimension} entries",
-                f"{self.first.shape[1]}, as in the first layer of the network",
-                "use inputs of the shape that the network was trained on",
-            )
+    def effects(self, rows: Rows) -> Array:
+        """What each neuron adds to each output, Phi(theta_j)_s . w_j, shape (n, m)."""
         if not self.width:
             return np.zeros((rows.samples, 0))
         step = max(1, CHUNK // max(1, self.width * rows.matrix.shape[1]))
         parts = []
         for start in range(0, rows.samples, step):
-            part = Rows(rows.matrix[start : start + step], rows.scale)
-            values = part.preactivations(self.first)
-            if self.gates is None:
-                np.maximum(values, 0.0, out=values)
-            else:
-                values *= part.preactivations(self.gates) >= 0.0
-            parts.append(values.sum(axis=1) * rows.scale)
+            values, _ = self.on(rows.keep(slice(start, start + step))).forward(self.weights)
+            parts.append(np.einsum("nam,ma->nm", values, self.readout))
         return np.concatenate(parts)
+
+    def on(self, rows: Rows) -> Features:
+        """The architecture's features on these rows, with the gates of this network; checks that shapes agree."""
+        features = self.architecture.features(rows)
+        if self.gates is not None:
+            features = features.gated(self.gates)
+        if self.width and (features.dimension, features.outputs) != (self.weights.shape[1], self.readout.shape[1]):
+            raise InputError(
+                "X",
+                f"inputs for neurons with {features.dimension} inner and {features.outputs} output weights",
+                f"{self.weights.shape[1]} and {self.readout.shape[1]}, as in the network",
+                "use inputs of the shape that the network was trained on",
+            )
+        return features
 
     def penalty(self, rows: Rows, weights: Array) -> tuple[float, float]:
         """(1/2 sum ||E u||^2 + w^2, sum_j |w_j| times the weighted contradiction of gates on these rows)."""
         gauge = self.architecture.gauge(max(self.first.shape[1], 1) if self.width else rows.dimension)
-        decay = (
-            0.5 * float(np.sum(self.first[:, gauge.penalised] ** 2) + self.second @ self.second) if self.width else 0.0
-        )
+        decay = 0.5 * float(np.sum(self.first[:, gauge.penalised] ** 2) + np.sum(self.second**2)) if self.width else 0.0
         if self.gates is None or self.architecture.cone == 0.0:
             return decay, 0.0
         agree = np.where(rows.preactivations(self.gates) >= 0.0, 1.0, -1.0)
@@ -158,18 +185,26 @@ class Network:
         return value + (self.architecture.cone * contradiction if contradiction else 0.0)
 
     def balanced(self) -> Network:
-        """The same function with ||E u_j|| = |w_j|, which minimises the penalty."""
+        """The same function with ||E u_j|| = ||w_j||, which minimises the penalty; neurons without effect leave."""
+        return self._rescaled(np.ones(self.width))
+
+    def _rescaled(self, shares: Array) -> Network:
+        """The balanced network with the effect of every neuron multiplied by a share >= 0."""
         if not self.width:
             return self
         gauge = self.architecture.gauge(self.first.shape[1])
-        return self._of_blocks(self.first * np.abs(self.second)[:, None], gauge.factor)
-
-    def _of_blocks(self, blocks: Array, factor: Any) -> Network:
-        first, second = factor(blocks)
-        keep = np.any(blocks != 0.0, axis=1)
-        gates = None if self.gates is None else self.gates[keep]
-        signs = np.where(self.second < 0.0, -1.0, 1.0)
-        return Network(self.architecture, first[keep], (signs * second)[keep], gates=gates, offset=self.offset)
+        size = lengths(self.readout)
+        first, second = gauge.factor(self.first * (size * shares)[:, None])
+        keep = np.any(first != 0.0, axis=1) & (size > 0.0)
+        direction = self.second / np.where(size > 0.0, size, 1.0).reshape(-1, *[1] * (self.second.ndim - 1))
+        return Network(
+            self.architecture,
+            first[keep],
+            (direction * second.reshape(-1, *[1] * (self.second.ndim - 1)))[keep],
+            filters=None if self.filters is None else self.filters[keep],
+            gates=None if self.gates is None else self.gates[keep],
+            offset=self.offset,
+        )
 
     def prune(self, X: Any) -> Network:
         """At most n neurons, the same outputs on X, and no larger penalty (Caratheodory; P2, width)."""
@@ -177,17 +212,12 @@ class Network:
 
     def pruned(self, rows: Rows) -> Network:
         """``prune`` for given pre-activation rows."""
-        if self.architecture.cone not in (0.0, np.inf):
-            return self.balanced()
         network = self.balanced()
-        if not network.width:
+        if self.architecture.cone not in (0.0, np.inf) or not network.width:
             return network
         gauge = self.architecture.gauge(network.first.shape[1])
-        cost = gauge.value(network.first) * np.abs(network.second)
-        effects = network.features(rows) * network.second
-        scale = reduced_weights(effects, cost)
-        blocks = network.first * (np.abs(network.second) * scale)[:, None]
-        return network._of_blocks(blocks, gauge.factor)
+        cost = gauge.value(network.first) * lengths(network.readout)
+        return network._rescaled(reduced_weights(network.effects(rows), cost))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file; it appears whole or not at all.
@@ -200,8 +230,10 @@ class Network:
         from safetensors.numpy import save
 
         tensors = {"first": np.ascontiguousarray(self.first), "second": np.ascontiguousarray(self.second)}
-        if self.gates is not None:
-            tensors["gates"] = np.ascontiguousarray(self.gates)
+        for name in ("gates", "filters"):
+            value = getattr(self, name)
+            if value is not None:
+                tensors[name] = np.ascontiguousarray(value)
         tensors["offset"] = np.array([self.offset])
         metadata = {"format": FORMAT, "architecture": json.dumps(self.architecture.config())}
         write_atomically(path, save(tensors, metadata))
@@ -230,7 +262,8 @@ class Network:
         try:
             architecture = from_config(json.loads(metadata["architecture"]))
             offset = float(tensors["offset"][0])
-            return cls(architecture, tensors["first"], tensors["second"], gates=tensors.get("gates"), offset=offset)
+            optional = {name: tensors.get(name) for name in ("gates", "filters")}
+            return cls(architecture, tensors["first"], tensors["second"], **optional, offset=offset)
         except (KeyError, IndexError, ValueError, RecursionError) as error:
             raise DataFileError(f"network file {path}", str(error), "complete contents", remedy) from error
 

@@ -95,3 +95,31 @@ def extract_patches(inputs: Array, geometry: Geometry) -> Array:
     else:
         gathered = padded[:, offsets[0][:, None, :, None], offsets[1][None, :, None, :]]
     return np.ascontiguousarray(gathered.reshape(inputs.shape[0], int(np.prod(counts)), -1))
+
+
+def tiles(grid: Sequence[int], window: Sequence[int]) -> NDArray[np.intp]:
+    """The positions in each of the windows that tile a grid, row-major; positions beyond the last window are left out.
+
+    Parameters
+    ----------
+    grid, window : sequences of int
+        Positions along each axis, and how many of them a window spans.
+
+    Returns
+    -------
+    (Q, r) int
+
+    Raises
+    ------
+    InputError
+        If a window is larger than the grid.
+    """
+    counts = [size // span for size, span in zip(grid, window, strict=True)]
+    if 0 in counts:
+        got, most = "x".join(map(str, window)), "x".join(map(str, grid))
+        raise InputError("window", f"a window of {got} positions", f"at most {most}", "use a smaller window")
+    places = np.arange(int(np.prod(grid))).reshape(tuple(grid))
+    places = places[tuple(slice(0, count * span) for count, span in zip(counts, window, strict=True))]
+    split = [entry for count, span in zip(counts, window, strict=True) for entry in (count, span)]
+    axes = [*range(0, 2 * len(counts), 2), *range(1, 2 * len(counts), 2)]
+    return places.reshape(split).transpose(axes).reshape(int(np.prod(counts)), int(np.prod(window)))

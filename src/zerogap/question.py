@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.architectures import TwoLayer
+from zerogap.architectures import Architecture
 from zerogap.arrangements import Cells
 from zerogap.errors import InputError
 from zerogap.losses import Loss, make_loss
@@ -30,7 +30,7 @@ class Question:
     says for every sample that was given which one of these stands for it (-1: none).
     """
 
-    architecture: TwoLayer
+    architecture: Architecture
     rows: Rows
     loss: Loss
     beta: float
@@ -38,7 +38,7 @@ class Question:
 
     @classmethod
     def of(
-        cls, architecture: TwoLayer, X: Any, y: Any, *, loss: str, beta: float, sample_weight: Any = None
+        cls, architecture: Architecture, X: Any, y: Any, *, loss: str, beta: float, sample_weight: Any = None
     ) -> Question:
         """Check the arguments.
 
@@ -47,7 +47,7 @@ class Question:
         InputError
             For any of them.
         """
-        if not isinstance(architecture, TwoLayer):
+        if not isinstance(architecture, Architecture):
             raise InputError("architecture", repr(architecture), "an instance such as zg.MLP()", "construct one first")
         beta = positive("beta", beta)
         rows = architecture.rows(X)
@@ -93,7 +93,7 @@ def _merged(rows: Rows, target: Array, weights: Array) -> tuple[Rows, Array, Arr
     rank[order] = itself[: order.size]
     first = first[order]
     return (
-        Rows(np.ascontiguousarray(rows.matrix[first]), rows.scale),
+        replace(rows, matrix=np.ascontiguousarray(rows.matrix[first])),
         target[first],
         total[order],
         rank[inverse.reshape(-1)],

@@ -83,7 +83,8 @@ class Referee:
         if not balanced.width:
             return
         sizes = self._program.gauge.value(balanced.first)
-        features = balanced.features(self._rows) / np.where(sizes > 0.0, sizes, 1.0)
+        values, _ = balanced.on(self._rows).forward(balanced.weights)
+        features = values[:, 0] / np.where(sizes > 0.0, sizes, 1.0)
         wanted = np.where(sizes > 0.0, self._question.beta, 0.0) * np.sign(balanced.second)
         if self._program.offset:
             features = np.column_stack([features, np.ones(features.shape[0])])

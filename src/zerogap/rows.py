@@ -9,7 +9,7 @@ An MLP has K = 1; a CNN has one row per filter position and scale 1 (sum) or 1/K
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -28,10 +28,13 @@ class Rows:
         The rows, with a last column of ones where the architecture has a bias.
     scale : float
         Readout weight of every row.
+    grid : tuple of int
+        Filter positions along each spatial axis, with product K; empty where rows have no positions.
     """
 
     matrix: Array
     scale: float = 1.0
+    grid: tuple[int, ...] = ()
 
     @property
     def samples(self) -> int:
@@ -46,9 +49,9 @@ class Rows:
         """All rows, (n K, p), sample by sample."""
         return self.matrix.reshape(-1, self.matrix.shape[2])
 
-    def keep(self, samples: NDArray[np.bool_]) -> Rows:
-        """The rows of some of the samples, mask of shape (n,)."""
-        return Rows(self.matrix[samples], self.scale)
+    def keep(self, samples: NDArray[np.bool_] | slice) -> Rows:
+        """The rows of some of the samples, a mask (n,) or a slice."""
+        return replace(self, matrix=self.matrix[samples])
 
     def preactivations(self, weights: Array) -> Array:
         """m . u for all rows and all neurons; weights (m, p), result (n, K, m)."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zerogap.arrangements import Cells, cells_of_gates, count_bound, enumerate_cells, sample_cells
 from zerogap.errors import InputError
 from zerogap.network import Network
+from zerogap.pieces import Choose
 from zerogap.question import Question
-from zerogap.validation import finite_array
+from zerogap.validation import finite_array, shown
+from zerogap.walls import find_walls
+
+Array = NDArray[np.float64]
 
 SMALL = 5_000
 """A network is judged over all cells, unasked, when there can be no more of them than this."""
@@ -37,6 +42,23 @@ def choose_cells(question: Question, arrangements: Any, rng: np.random.Generator
     if gates.ndim != 2:
         raise InputError("arrangements", f"shape {gates.shape}", "gate vectors (P, p)", "pass one gate per row")
     return cells_of_gates(walls, gates, centred=not gated)
+
+
+def chooser(arrangements: Any, rng: np.random.Generator) -> Choose:
+    """The cells of any rows that the argument `arrangements` of ``zg.train`` stands for ("enumerate", or a number)."""
+
+    def choose(rows: Array) -> tuple[NDArray[np.bool_], bool]:
+        walls = find_walls(rows)
+        if isinstance(arrangements, str) and arrangements == "enumerate":
+            cells = enumerate_cells(walls, rows)
+        elif isinstance(arrangements, (int, np.integer)) and not isinstance(arrangements, bool) and arrangements > 0:
+            cells = sample_cells(walls, int(arrangements), rng)
+        else:
+            expected = "'generate', 'enumerate' or a positive number of cells"
+            raise InputError("arrangements", shown(arrangements), expected, "choose one of these")
+        return walls.activity(cells.signs), cells.complete
+
+    return choose
 
 
 def few_cells(question: Question) -> bool:

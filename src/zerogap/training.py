@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.architectures import TwoLayer
+from zerogap.architectures import Architecture
 from zerogap.certificate import Certificate
 from zerogap.errors import InputError, Status, ToleranceError
 from zerogap.global_training import GlobalRun
@@ -54,7 +54,7 @@ class Result:
 
 @np.errstate(all="ignore")
 def train(
-    architecture: TwoLayer,
+    architecture: Architecture,
     X: Any,
     y: Any,
     *,
@@ -197,7 +197,7 @@ def settled(status: Status, certificate: Certificate, tol: float) -> Status:
     return Status.SEARCHED if searched else Status.STALLED
 
 
-def refuse_gates(architecture: TwoLayer) -> None:
+def refuse_gates(architecture: Architecture) -> None:
     """Generation is for ReLU networks: the gates of a gated network are part of the question."""
     if architecture.gated:
         raise InputError(

@@ -88,6 +88,14 @@ def sample_weights(weights: Any, samples: int) -> Array:
     return array
 
 
+def real_between(name: str, value: Any, low: float, high: float) -> float:
+    """A real number with low <= value < high."""
+    number = _float(value)
+    if not low <= number < high:
+        raise InputError(name, shown(value), f"a number in [{low:g}, {high:g})", f"pass for example {name}={low:g}")
+    return number
+
+
 def positive(name: str, value: Any, *, infinite: bool = False, zero: bool = False) -> float:
     """A real number above zero (or at least zero)."""
     bound = ">= 0" if zero else "> 0"

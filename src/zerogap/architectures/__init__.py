@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from zerogap.architectures.base import Neurons, TwoLayer
+from zerogap.architectures.base import Architecture, Neurons, TwoLayer
 from zerogap.architectures.cnn import CNN
 from zerogap.architectures.mlp import MLP
 from zerogap.errors import InputError
 from zerogap.validation import shown
 
-__all__ = ["ARCHITECTURES", "CNN", "MLP", "Neurons", "TwoLayer", "from_config"]
+__all__ = ["ARCHITECTURES", "CNN", "MLP", "Architecture", "Neurons", "TwoLayer", "from_config"]
 
-ARCHITECTURES: dict[str, type[TwoLayer]] = {"MLP": MLP, "CNN": CNN}
+ARCHITECTURES: dict[str, type[Architecture]] = {"MLP": MLP, "CNN": CNN}
 
 
-def from_config(config: Any) -> TwoLayer:
-    """The architecture that ``TwoLayer.config`` describes.
+def from_config(config: Any) -> Architecture:
+    """The architecture that ``Architecture.config`` describes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What an architecture is to the rest of the package: its rows, its gauge and its cone.
+"""What an architecture is to the rest of the package: its rows, its features, its gauge and its cone.
 
 Nothing after an architecture knows which one it serves (docs/theory.md, "Flow").
 """
@@ -6,17 +6,19 @@ Nothing after an architecture knows which one it serves (docs/theory.md, "Flow")
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.errors import InputError
+from zerogap.features import Features
 from zerogap.gauges import EuclideanGauge
+from zerogap.pieces import Choose, Pieces
 from zerogap.program import Program
 from zerogap.rows import Rows
-from zerogap.validation import one_of, positive
+from zerogap.validation import one_of, positive, real_between
 
 Array = NDArray[np.float64]
 Bias = bool | Literal["free"]
@@ -49,20 +51,14 @@ class Neurons:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class TwoLayer(ABC):
-    """Two-layer networks f(x)_s = scale * sum_j w_j sum_k (m_{s,k} . u_j)_+ + offset.
+class Architecture(ABC):
+    """A family of networks f = sum_j Phi(theta_j) w_j + offset.
 
     Parameters
     ----------
     bias : True, False or "free"
         A bias in the first layer that is penalised, absent, or not penalised. A free bias brings a free
         constant at the output, because a network reaches that constant in the limit of a large bias.
-    gated : bool
-        Replace (m . u)_+ by [m . g >= 0] (m . u) with a fixed gate vector g for each neuron.
-    cone_penalty : float
-        For gated networks: adds rho * |w_j| times the amount by which the pre-activations of neuron j
-        contradict its gates on the training rows. 0 is the plain gated network; a large value makes
-        the optimum a ReLU network.
 
     Raises
     ------
@@ -71,25 +67,9 @@ class TwoLayer(ABC):
     """
 
     bias: Bias = True
-    gated: bool = False
-    cone_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         one_of("bias", self.bias, (True, False, "free"))
-        one_of("gated", self.gated, (True, False))
-        positive("cone_penalty", self.cone_penalty, zero=True)
-        if self.cone_penalty > 0.0 and not self.gated:
-            raise InputError(
-                "cone_penalty",
-                f"{self.cone_penalty} with gated=False",
-                "0: ReLU networks obey their cones",
-                "pass gated=True",
-            )
-        if self.cone_penalty > 0.0 and self.bias == "free":
-            # Its dual has one-sided conditions on the free direction that no scaling of r can repair.
-            raise InputError(
-                "cone_penalty", f"{self.cone_penalty} with bias='free'", "a penalised bias or none", "pass bias=True"
-            )
 
     def __repr__(self) -> str:
         """The constructor call, without the options that have their defaults."""
@@ -101,35 +81,77 @@ class TwoLayer(ABC):
         return name == "kernel_size" or getattr(self, name) != default
 
     @abstractmethod
-    def raw_rows(self, X: Any) -> tuple[Array, float]:
-        """Rows (n, K, h) without bias, and the readout scale; raises InputError on a wrong shape."""
+    def plain_rows(self, X: Any) -> Rows:
+        """The pre-activation rows of inputs X without bias; raises InputError on a wrong shape."""
+
+    @abstractmethod
+    def features(self, rows: Rows) -> Features:
+        """What neurons contribute on these rows."""
+
+    def pieces(self, rows: Rows, choose: Choose) -> Pieces:
+        """The pieces on which features are linear, or those of a relaxation (``Pieces.exact``).
+
+        Parameters
+        ----------
+        rows : Rows
+        choose : callable
+            Chooses cells of the arrangement of some rows, as the user wants them (``zerogap.scope.chooser``).
+
+        Raises
+        ------
+        InputError
+            If the architecture has no such program, with the reason.
+        """
+        got, remedy = "a list of cells", "pass arrangements='generate'"
+        raise InputError("arrangements", got, f"'generate': {self!r} has no program over cells", remedy)
+
+    @property
+    def cellular(self) -> bool:
+        """Whether a neuron is one filter with one output weight, and its feature a multiple of a sum of ReLU rows.
+
+        Such an architecture has the program of ``zerogap.program`` over shared walls.
+        """
+        return False
+
+    @property
+    def gated(self) -> bool:
+        """Whether fixed gates decide what passes."""
+        return False
 
     @property
     def cone(self) -> float:
-        """Price of leaving a cell: infinite for ReLU, ``cone_penalty`` for gated networks."""
-        return self.cone_penalty if self.gated else np.inf
+        """Price of leaving a cell: infinite unless neurons are gated."""
+        return np.inf
 
     @property
     def offset(self) -> bool:
         """Whether the output has a free constant."""
-        return self.bias == "free" and not self.gated
+        return self.bias == "free"
 
-    def rows(self, X: Any) -> Rows:
-        """The pre-activation rows of inputs X, with a column of ones last where there is a bias."""
-        matrix, scale = self.raw_rows(X)
-        if self.bias is not False:
-            matrix = np.concatenate([matrix, np.ones((*matrix.shape[:2], 1))], axis=2)
-        return Rows(np.ascontiguousarray(matrix), scale)
+    def check_filters(self, filters: Any, width: int) -> Array | None:
+        """The filters of `width` neurons in float64, None for architectures without; raises InputError."""
+        if filters is not None:
+            expected = f"none: a {type(self).__name__} has first and second weights only"
+            raise InputError("filters", "an array", expected, "leave them out")
+        return None
 
     def gauge(self, dimension: int) -> EuclideanGauge:
-        """The gauge of blocks with that many entries."""
+        """What u with that many entries costs, for |w| = 1."""
         penalised = np.ones(dimension, dtype=bool)
         if self.bias == "free":
             penalised[-1] = False
         return EuclideanGauge(penalised)
 
+    def rows(self, X: Any) -> Rows:
+        """The pre-activation rows of inputs X, with a column of ones last where there is a bias."""
+        rows = self.plain_rows(X)
+        matrix = rows.matrix
+        if self.bias is not False:
+            matrix = np.concatenate([matrix, np.ones((*matrix.shape[:2], 1))], axis=2)
+        return replace(rows, matrix=np.ascontiguousarray(matrix))
+
     def neurons(self, program: Program, blocks: Array, offset: float) -> Neurons:
-        """The network of a feasible point of the program, the inverse of building it (P2, recovery).
+        """The network of a feasible point of a cell program, the inverse of building it (P2, recovery).
 
         Parameters
         ----------
@@ -149,3 +171,71 @@ class TwoLayer(ABC):
         """Constructor arguments and the class name, ready for JSON."""
         options = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         return {"kind": type(self).__name__, **options}
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class TwoLayer(Architecture):
+    """Two-layer networks of filters: f(x)_s = sum_j w_j . pool_k act(m_{s,k} . u_j) + offset.
+
+    Parameters
+    ----------
+    bias
+        As in ``Architecture``.
+    gated : bool
+        Replace (m . u)_+ by [m . g >= 0] (m . u) with a fixed gate vector g for each neuron.
+    cone_penalty : float
+        For gated networks: adds rho * |w_j| times the amount by which the pre-activations of neuron j
+        contradict its gates on the training rows. 0 is the plain gated network; a large value makes
+        the optimum a ReLU network.
+    slope : float
+        Of the activation act(t) = max(t, slope t), in [0, 1): 0 is ReLU, more is leaky ReLU.
+
+    Raises
+    ------
+    InputError
+        If an option has an unknown value.
+    """
+
+    gated: bool = False
+    cone_penalty: float = 0.0
+    slope: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("gated", self.gated, (True, False))
+        positive("cone_penalty", self.cone_penalty, zero=True)
+        real_between("slope", self.slope, 0.0, 1.0)
+        if self.cone_penalty > 0.0 and not self.gated:
+            raise InputError(
+                "cone_penalty",
+                f"{self.cone_penalty} with gated=False",
+                "0: ReLU networks obey their cones",
+                "pass gated=True",
+            )
+        if self.cone_penalty > 0.0 and self.bias == "free":
+            # Its dual has one-sided conditions on the free direction that no scaling of r can repair.
+            raise InputError(
+                "cone_penalty", f"{self.cone_penalty} with bias='free'", "a penalised bias or none", "pass bias=True"
+            )
+        if self.gated and self.slope > 0.0:
+            raise InputError("gated", f"True with slope={self.slope}", "slope 0", "leave out slope or gated")
+        if self.cone_penalty > 0.0 and not self.cellular:
+            raise InputError(
+                "cone_penalty",
+                f"{self.cone_penalty} in {self!r}",
+                "0, unless neurons are pooled over all positions by a sum or average",
+                "leave out cone_penalty",
+            )
+
+    @property
+    def cellular(self) -> bool:
+        return self.slope == 0.0
+
+    @property
+    def cone(self) -> float:
+        """Price of leaving a cell: infinite for ReLU, ``cone_penalty`` for gated networks."""
+        return self.cone_penalty if self.gated else np.inf
+
+    @property
+    def offset(self) -> bool:
+        return self.bias == "free" and not self.gated

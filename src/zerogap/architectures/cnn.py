@@ -1,80 +1,77 @@
-"""Two-layer convolutional networks with global pooling (P0, architecture A)."""
+"""Two-layer convolutional networks (P0, architectures A to C)."""
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
-from zerogap.architectures.base import Array, TwoLayer
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.architectures.base import TwoLayer
+from zerogap.architectures.convolution import Convolution
 from zerogap.errors import InputError
-from zerogap.patches import Geometry, extract_patches, per_axis
-from zerogap.validation import finite_array, one_of
+from zerogap.features.pooled import PooledFeatures
+from zerogap.patches import per_axis, tiles
+from zerogap.rows import Rows
+from zerogap.validation import one_of
 
 
 @dataclass(frozen=True, repr=False)
-class CNN(TwoLayer):
-    """f(x) = sum_j w_j pool_k (x_k . u_j + b_j)_+ over all filter positions k.
+class CNN(Convolution, TwoLayer):
+    """f(x) = sum_j w_j . pool act(x_k . u_j + b_j), filters at all positions k.
 
-    Inputs are images (n, height, width), images with channels (n, height, width, channels), or series
-    (n, length). Series with channels (n, length, channels) need a kernel size of one entry, ``(5,)``.
+    Inputs are those of ``Convolution``.
 
     Parameters
     ----------
     kernel_size, stride, padding, dilation : int or tuple of int
-        As in any convolution, per spatial axis; padding is with zeros.
-    pooling : "sum" or "average"
-        Over all positions. Average pooling with beta equals sum pooling with K beta.
+    pooling : "sum", "average", "max" or "none"
+        Over all positions, or over each window. "none" gives every position an output weight of its own. Average
+        pooling over all positions with beta equals sum pooling with K beta.
+    window : int or tuple of int, optional
+        Pool over windows of this size, side by side; positions that do not fill a window are left out.
+    readout : "weights" or "sum"
+        What follows windows: an output weight for every window, or one for their sum.
 
     The other parameters are those of ``TwoLayer``.
     """
 
-    kernel_size: int | tuple[int, ...] = 3
     _: KW_ONLY
-    stride: int | tuple[int, ...] = 1
-    padding: int | tuple[int, ...] = 0
-    dilation: int | tuple[int, ...] = 1
     pooling: str = "sum"
+    window: int | tuple[int, ...] | None = None
+    readout: str = "weights"
 
     def __post_init__(self) -> None:
+        one_of("pooling", self.pooling, ("sum", "average", "max", "none"))
+        one_of("readout", self.readout, ("weights", "sum"))
+        self.check_geometry()
+        if self.window is not None:
+            self.check_size("window", 1)
+        if self.pooling == "none" and self.window is not None:
+            raise InputError("window", f"{self.window} with pooling='none'", "None", "pass pooling='sum', for example")
+        if self.readout == "sum" and self.window is None:
+            raise InputError("readout", "'sum' without a window", "'weights'", "pass a window, for example window=2")
         super().__post_init__()
-        one_of("pooling", self.pooling, ("sum", "average"))
-        # Lists, as read back from JSON, become tuples so that the architecture stays hashable.
-        for name, least in (("kernel_size", 1), ("stride", 1), ("padding", 0), ("dilation", 1)):
-            value = getattr(self, name)
-            if isinstance(value, list):
-                object.__setattr__(self, name, tuple(value))
-            axes = len(value) if isinstance(value, (list, tuple)) else 1
-            if axes not in (1, 2):
-                raise InputError(name, repr(value), "an integer or one or two integers", f"pass for example {name}=3")
-            per_axis(name, value, axes, least)
+        if self.gated and self.pooling == "max":
+            expected = "pooling 'sum', 'average' or 'none': a gate says which rows pass, not which one is largest"
+            raise InputError("gated", "True with pooling='max'", expected, "leave out gated")
 
-    def geometry(self, axes: int) -> Geometry:
-        """Sizes per spatial axis for inputs with that many."""
-        return Geometry(
-            per_axis("kernel_size", self.kernel_size, axes, 1),
-            per_axis("stride", self.stride, axes, 1),
-            per_axis("padding", self.padding, axes, 0),
-            per_axis("dilation", self.dilation, axes, 1),
-        )
+    @property
+    def cellular(self) -> bool:
+        return super().cellular and self.pooling in ("sum", "average") and self.window is None
 
-    def raw_rows(self, X: Any) -> tuple[Array, float]:
-        array = finite_array("X", X)
-        one_axis = isinstance(self.kernel_size, tuple) and len(self.kernel_size) == 1
-        two_axes = isinstance(self.kernel_size, tuple) and len(self.kernel_size) == 2
-        if array.ndim == 2 and not two_axes:
-            axes, array = 1, array[:, :, None]
-        elif array.ndim == 3 and one_axis:
-            axes = 1
-        elif array.ndim == 3:
-            axes, array = 2, array[:, :, :, None]
-        elif array.ndim == 4 and not one_axis:
-            axes = 2
-        else:
-            raise InputError(
-                f"X of a CNN with kernel_size={self.kernel_size}",
-                f"shape {array.shape}",
-                "images (n, h, w) or (n, h, w, channels), or series (n, length)",
-                "reshape X, for example X.reshape(-1, 8, 8), or give kernel_size one entry per spatial axis",
-            )
-        patches = extract_patches(array, self.geometry(axes))
-        return patches, 1.0 if self.pooling == "sum" else 1.0 / patches.shape[1]
+    def plain_rows(self, X: Any) -> Rows:
+        rows = self.patches(X)
+        return replace(rows, scale=1.0 / self._windows(rows).shape[1]) if self.pooling == "average" else rows
+
+    def features(self, rows: Rows) -> PooledFeatures:
+        largest, summed = self.pooling == "max", self.readout == "sum"
+        return PooledFeatures(rows, self.offset, self._windows(rows), largest=largest, summed=summed, slope=self.slope)
+
+    def _windows(self, rows: Rows) -> NDArray[np.intp]:
+        """The positions of every window, (Q, r)."""
+        positions = np.arange(rows.matrix.shape[1])
+        if self.window is not None:
+            return tiles(rows.grid, per_axis("window", self.window, len(rows.grid), 1))
+        return positions[:, None] if self.pooling == "none" else positions[None]

@@ -3,11 +3,7 @@ r"""The cell program as one conic program for Clarabel: the reference that other
     minimise    loss(e) + beta sum_b t_b + sum_bh cap_h w_bh
     subject to  e = sum_b A_b v_b + b 1 - target,  ||E v_b|| <= t_b,  K_b v_b + w_b >= 0,  w_b >= 0
 
-with target = y for the squared loss, so that no constant is lost from the objective and relative
-tolerances keep their meaning, and target = 0 otherwise. The losses are 1/2 sum c e^2, and sum c a with
-
-    hinge      y e + a >= 1,  a >= 0
-    logistic   (-y e - a, 1, g) and (-a, 1, h) in the exponential cone,  g + h <= 1.
+with the losses of ``zerogap.solvers.conic_losses``.
 
 There is no w with hard cones, and neither w nor K with gated networks (docs/theory.md, "Program").
 Clarabel: Goulart and Chen, "Clarabel: an interior-point solver for conic programs with quadratic
@@ -26,6 +22,16 @@ from numpy.typing import NDArray
 
 from zerogap.cones import margins
 from zerogap.program import Program
+from zerogap.solvers.conic_losses import (
+    Group,
+    assembled,
+    loss_cost,
+    loss_groups,
+    loss_target,
+    loss_variables,
+    margin_group,
+    slices,
+)
 from zerogap.solvers.iterate import Iterate
 
 Array = NDArray[np.float64]
@@ -111,29 +117,15 @@ def conic_form(program: Program) -> tuple[Any, Array, Any, Array, list[Any]]:
         the cones are Clarabel's. ``recover`` translates the solution back.
     """
     columns = _columns(program)
-    width = {name: place.stop - place.start for name, place in columns.items()}
-    parts: list[list[Any]] = []
-    right: list[Array] = []
-    cones: list[Any] = []
-    for coefficients, value, kinds in _constraints(program):
-        used = [coefficients.get(name) if width[name] else None for name in columns]
-        empty = [sp.csc_array((value.size, size)) for size in width.values()]
-        parts.append([empty[k] if part is None else part for k, part in enumerate(used)])
-        right.append(value)
-        cones.extend(kinds)
-    matrix = sp.csc_array(sp.block_array(parts, format="csc"))
+    matrix, right, cones = assembled(_constraints(program), columns)
     cost, curvature = np.zeros(matrix.shape[1]), np.zeros(matrix.shape[1])
     cost[columns["heights"]] = program.beta
-    if width["violations"]:
-        cost[columns["violations"]] = np.tile(program.wall_caps, width["heights"])
-    if program.loss.name == "squared":
-        curvature[columns["output"]] = program.loss.weights
-    else:
-        step = width["loss"] // width["output"]
-        cost[columns["loss"]][::step] = program.loss.weights
+    if columns["violations"].stop > columns["violations"].start:
+        cost[columns["violations"]] = np.tile(program.wall_caps, program.families.size * program.cells.count)
+    loss_cost(program.loss, cost, curvature, columns)
     objective = sp.csc_array(sp.diags_array(curvature))
     objective.eliminate_zeros()
-    return objective, cost, matrix, np.concatenate(right), cones
+    return objective, cost, matrix, right, cones
 
 
 def recover(program: Program, x: Array, z: Array, iterations: int) -> Iterate | None:
@@ -202,23 +194,18 @@ def inside(program: Program, blocks: Array) -> Array:
     return moved
 
 
-def _slices(sizes: dict[str, int]) -> dict[str, slice]:
-    ends = np.cumsum([0, *sizes.values()]).tolist()
-    return {name: slice(ends[k], ends[k + 1]) for k, name in enumerate(sizes)}
-
-
 def _columns(program: Program) -> dict[str, slice]:
     """The places of the variables v, t, e, b, w and of those of the loss."""
     families, cells, p = program.shape
     n, m = program.rows.samples, families * cells
-    return _slices(
+    return slices(
         {
             "blocks": m * p,
             "heights": m,
             "output": n,
             "offset": int(program.offset),
             "violations": m * program.walls.count if 0.0 < program.cone_penalty < np.inf else 0,
-            "loss": {"squared": 0, "hinge": 1, "logistic": 3}[program.loss.name] * n,
+            "loss": loss_variables(program.loss),
         }
     )
 
@@ -227,7 +214,7 @@ def _rows(program: Program) -> dict[str, slice]:
     """The places of the constraints whose multipliers are wanted; the order is that of ``_constraints``."""
     families, cells, _ = program.shape
     n, m = program.rows.samples, families * cells
-    return _slices(
+    return slices(
         {
             "output": n,
             "loss": 0 if program.loss.smooth else n,
@@ -236,7 +223,7 @@ def _rows(program: Program) -> dict[str, slice]:
     )
 
 
-def _constraints(program: Program) -> Iterator[tuple[dict[str, Any], Array, list[Any]]]:
+def _constraints(program: Program) -> Iterator[Group]:
     """Coefficients A by variable, right-hand side b and cones of each group of constraints."""
     import clarabel
 
@@ -245,12 +232,10 @@ def _constraints(program: Program) -> Iterator[tuple[dict[str, Any], Array, list
     loss, identity = program.loss, sp.eye_array(n)
     matrix = np.asarray(program.operator.blocks()).reshape(n, cells * p)
     signed = sp.csc_array(np.concatenate([-family * matrix for family in program.families], axis=1))
-    target = loss.targets if loss.name == "squared" else np.zeros(n)
     outputs = {"blocks": signed, "output": identity, "offset": sp.csc_array(-np.ones((n, 1)))}
-    yield outputs, -target, [clarabel.ZeroConeT(n)]
+    yield outputs, -loss_target(loss), [clarabel.ZeroConeT(n)]
     if not loss.smooth:
-        margin = {"output": -sp.diags_array(loss.targets), "loss": -identity}
-        yield margin, -np.ones(n), [clarabel.NonnegativeConeT(n)]
+        yield margin_group(loss)
     if walls and program.cone_penalty > 0.0:
         signed_normals = np.where(program.cells.signs, -1.0, 1.0)[:, :, None] * program.walls.normals
         data = np.broadcast_to(signed_normals, (families, cells, walls, p))
@@ -269,15 +254,4 @@ def _constraints(program: Program) -> Iterator[tuple[dict[str, Any], Array, list
     each = sp.eye_array(m)
     gauges = {"heights": sp.kron(each, head), "blocks": sp.kron(each, tail)}
     yield gauges, np.zeros(m * head.size), [clarabel.SecondOrderConeT(head.size)] * m
-    if loss.name == "hinge":
-        yield {"loss": -identity}, np.zeros(n), [clarabel.NonnegativeConeT(n)]
-    if loss.name == "logistic":
-        # Per sample the rows (-y e - a, 1, g), (-a, 1, h) and the variables a, g, h.
-        sample, output = np.zeros((6, 3)), np.zeros((6, 1))
-        sample[[0, 2, 3, 5], [0, 1, 0, 2]] = [1.0, -1.0, 1.0, -1.0]
-        output[0, 0] = 1.0
-        shares = {"output": sp.kron(sp.diags_array(loss.targets), output), "loss": sp.kron(identity, sample)}
-        right = np.tile([0.0, 1.0, 0.0, 0.0, 1.0, 0.0], n)
-        yield shares, right, [clarabel.ExponentialConeT()] * (2 * n)
-        sums = sp.kron(identity, np.array([[0.0, 1.0, 1.0]]))
-        yield {"loss": sums}, np.ones(n), [clarabel.NonnegativeConeT(n)]
+    yield from loss_groups(loss)
