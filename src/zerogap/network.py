@@ -217,6 +217,12 @@ class Network:
             offset=self.offset,
         )
 
+    def without_faint(self, share: float) -> Network:
+        """The balanced network without neurons of less than this share of the largest cost."""
+        network = self.balanced()
+        cost = lengths(network.readout)
+        return network._rescaled(np.where(cost**2 >= share * (cost.max(initial=0.0) ** 2), 1.0, 0.0))
+
     def prune(self, X: Any) -> Network:
         """At most n neurons, the same outputs on X, and no larger penalty (Caratheodory; P2, width)."""
         return self.pruned(self.architecture.rows(X))

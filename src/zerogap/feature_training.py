@@ -1,0 +1,336 @@
+r"""Training over all neurons of any architecture: price, insert, re-solve, slide, drop, until the gap is met.
+
+    minimise  L( sum_j Phi(theta_j) w_j + b 1 ) + beta sum_j ||E theta_j|| ||w_j||
+
+Architectures whose neurons share walls have cells to work on (``zerogap.generation``). Here neurons are points: a group
+lasso finds their best output weights and a residual r, search finds neurons with ||Phi(theta)' r|| > beta, and all of
+them slide together by L-BFGS on the network's own objective (sliding conditional gradients). The bound comes from
+``Features.price_above``; where that is a closed form, the gap is proved, elsewhere it is an estimate by search.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from zerogap.certificate import Certificate
+from zerogap.descent import Descent
+from zerogap.errors import Status
+from zerogap.feature_referee import FeatureReferee
+from zerogap.history import Iteration
+from zerogap.network import Network
+from zerogap.objective import objective_above
+from zerogap.oracles.feature_search import climb, distinct, prices
+from zerogap.question import Question
+from zerogap.solvers.group_lasso import group_lasso
+
+Array = NDArray[np.float64]
+
+WIDEST = 200
+"""Neurons of a cold start, at most."""
+
+START = 300
+"""Steps of L-BFGS of a cold start."""
+
+SLIDE = 60
+"""Steps of L-BFGS in each round."""
+
+STARTS = (100, 400, 2000)
+"""Random starts of the search, at three efforts: the next one is made when search finds nothing."""
+
+WORK = 6e8
+"""Pre-activations that all starts of one search may have; it limits the starts on large problems."""
+
+INSERTED = 40
+"""Neurons that join in one round, at most."""
+
+FEW = 40_000
+"""Output weights for which the group lasso is solved; more are left to the sliding."""
+
+PATIENCE = 8
+"""Rounds without progress before giving up."""
+
+Callback = Callable[[Iteration], object]
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """Neurons of size one with their output weights.
+
+    Parameters
+    ----------
+    weights : (m, q) float64
+    second : (m, a) float64
+    offset : float
+    """
+
+    weights: Array
+    second: Array
+    offset: float
+
+    def take(self, which: Any) -> Weighted:
+        return Weighted(self.weights[which], self.second[which], self.offset)
+
+
+@dataclass(eq=False)
+class FeatureRun:
+    """One run.
+
+    Parameters
+    ----------
+    question : Question
+    tol : float
+        Relative gap asked for.
+    limit : float
+        Seconds.
+    rng : Generator
+    callback : callable, optional
+        Called with every Iteration; a true return value stops the run.
+    """
+
+    question: Question
+    tol: float
+    limit: float
+    rng: np.random.Generator
+    callback: Callback | None = None
+    history: list[Iteration] = field(default_factory=list)
+    status: Status = Status.STALLED
+
+    def __post_init__(self) -> None:
+        self.started = time.monotonic()
+        self.features = self.question.architecture.features(self.question.rows)
+        self.referee = FeatureReferee(self.question)
+        self.estimate: float | None = None
+        nothing = np.zeros((0, self.features.dimension)), np.zeros((0, self.features.outputs))
+        self.best = Weighted(*nothing, self.question.constant)
+        self.lowest = np.inf
+        self._passes = 0.0
+
+    # -- the run -----------------------------------------------------------------------------------
+
+    def run(self, warm_start: Network | None = None) -> None:
+        """Rounds until the gap is met, nothing improves, or time is up."""
+        try:
+            null = self._null_residual()
+            self._keep(self.best)
+            self._bound(null)
+            if not null.any() or not self.features.rows.flat.any():
+                self.status = Status.OPTIMAL
+                return
+            self._rounds(self._start(warm_start))
+        except KeyboardInterrupt:
+            self.status = Status.INTERRUPTED
+
+    def _start(self, warm_start: Network | None) -> Weighted:
+        if warm_start is not None and warm_start.width:
+            given = warm_start.balanced()
+            return self._keep(Weighted(given.weights, given.readout, given.offset))
+        rows = self.features.rows.flat.shape[0]
+        width = int(np.clip(self.question.rows.samples, 20, max(20, min(WIDEST, int(4e7 / rows)))))
+        return self._slide(self._scattered(width), START)
+
+    def _scattered(self, width: int) -> Weighted:
+        """Random neurons whose outputs are of the size of the targets."""
+        weights = self.features.random(width, self.rng)
+        second = self.rng.standard_normal((weights.shape[0], self.features.outputs))
+        values = self.features.forward(weights)[0]
+        spread = float(np.sqrt(np.mean(np.einsum("nam,ma->n", values, second) ** 2)))
+        wanted = float(np.sqrt(np.mean((self.question.loss.targets - self.question.constant) ** 2)))
+        second *= wanted / max(spread, 1e-300)
+        size = np.sqrt(np.linalg.norm(second, axis=1, keepdims=True))
+        scaled = np.where(self.features.scaled, size * weights, weights)
+        return Weighted(scaled, second / np.maximum(size, 1e-300), self.question.constant)
+
+    def _rounds(self, neurons: Weighted) -> None:
+        effort, idle, gap = 0, 0, 1.0
+        while idle < PATIENCE and not self._stopped():
+            before = self.lowest
+            neurons, residual = self._reweighted(neurons, max(0.02 * gap, 0.1 * self.tol))
+            if self._stopped():
+                return
+            found, price = self._search(residual, neurons, effort)
+            self._bound(residual)
+            gap = self._estimated(residual, price)
+            while gap <= self.tol and effort < len(STARTS) - 1 and not self._proved():
+                effort += 1
+                found, price = self._search(residual, neurons, effort)
+                gap = self._estimated(residual, price)
+            if self._proved() or gap <= self.tol:
+                self.estimate = self._estimate(residual, price)
+                self.status = Status.OPTIMAL
+                return
+            neurons = self._slide(self._dropped(neurons, gap, found), SLIDE)
+            idle = 0 if self.lowest < before * (1.0 - 0.02 * self.tol) else idle + 1
+            effort = min(effort + (idle > 2), len(STARTS) - 1)
+        if self.status is Status.STALLED:
+            self.estimate = None
+
+    # -- steps -------------------------------------------------------------------------------------
+
+    def _reweighted(self, neurons: Weighted, aim: float) -> tuple[Weighted, Array]:
+        """The best output weights of the neurons and the residual that belongs to them."""
+        question = self.question
+        size = self.features.sizes(neurons.weights)
+        unit = np.where(self.features.scaled, neurons.weights / np.maximum(size, 1e-300)[:, None], neurons.weights)
+        second = neurons.second * size[:, None]
+        if second.size > FEW:
+            return neurons, self._residual(neurons)
+        values = self.features.forward(unit)[0]
+        self._passes += 2.0
+        residual = None
+        for iterate in group_lasso(
+            values, question.loss, question.beta, offset=question.architecture.offset, tol=aim
+        ):
+            second, offset, residual = iterate.blocks[0], iterate.offset, iterate.residual
+            if time.monotonic() - self.started >= self.limit:
+                self.status = Status.TIME_LIMIT
+                break
+        if residual is None:
+            return neurons, self._residual(neurons)
+        weighted = Weighted(unit, second, offset)
+        self._keep(weighted)
+        return weighted, residual
+
+    def _search(self, residual: Array, neurons: Weighted, effort: int) -> tuple[Array, float]:
+        """New neurons (k, q) whose price is above beta, and the largest price met."""
+        balanced = self.referee.feasible(residual)
+        if balanced is None:
+            return neurons.weights[:0], np.inf
+        most = max(20, int(WORK / self.features.rows.flat.size))
+        fresh = self.features.random(min(STARTS[effort], most), self.rng)
+        own = self.features.unit(neurons.weights)
+        own = own[np.argsort(-prices(self.features, balanced, own), kind="stable")[: fresh.shape[0]]]
+        points, values = climb(self.features, balanced, np.concatenate([own, fresh]))
+        self._passes += 60.0
+        worth = points[values > self.question.beta * (1.0 + 0.05 * self.tol)]
+        return worth[distinct(self.features, worth, INSERTED)], float(values.max(initial=0.0))
+
+    def _dropped(self, neurons: Weighted, gap: float, found: Array) -> Weighted:
+        """The neurons that carry weight, and the new ones with a little."""
+        mass = np.linalg.norm(neurons.second, axis=1) * self.features.sizes(neurons.weights)
+        order = np.argsort(mass)
+        live = order[np.cumsum(mass[order]) > 0.2 * min(gap, 0.1) * mass.sum()]
+        neurons = neurons.take(np.sort(live))
+        if not found.shape[0]:
+            return neurons
+        residual = self._residual(neurons)
+        pull = np.tensordot(residual, self.features.forward(found)[0], axes=1).T  # (k, a)
+        pull /= np.maximum(np.linalg.norm(pull, axis=1, keepdims=True), 1e-300)
+        size = 1e-2 * np.sqrt(max(float(mass.mean()) if mass.size else 1.0, 1e-300))
+        small = np.where(self.features.scaled, size * found, found)
+        return Weighted(
+            np.concatenate([self._balanced(neurons).weights, small]),
+            np.concatenate([self._balanced(neurons).second, size * pull]),
+            neurons.offset,
+        )
+
+    def _balanced(self, neurons: Weighted) -> Weighted:
+        """The same function with ||E theta|| = ||w||."""
+        inner, outer = self.features.sizes(neurons.weights), np.linalg.norm(neurons.second, axis=1)
+        ratio = np.sqrt(outer / np.maximum(inner, 1e-300))[:, None]
+        scaled = np.where(self.features.scaled, ratio * neurons.weights, neurons.weights)
+        return Weighted(scaled, neurons.second / np.maximum(ratio, 1e-300), neurons.offset)
+
+    def _slide(self, neurons: Weighted, steps: int) -> Weighted:
+        """All weights together, by L-BFGS; keeps the result if it is the best so far."""
+        if not neurons.weights.shape[0]:
+            return neurons
+        problem = Descent(self.question, neurons.weights.shape[0])
+        neurons = self._balanced(neurons)
+        start = problem.pack(neurons.weights, neurons.second, neurons.offset)
+
+        def watch(intermediate_result: Any) -> None:
+            self._passes += 2.0
+            if self._late():
+                raise StopIteration
+
+        options: Any = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-12, "gtol": 1e-10, "maxcor": 20}
+        end = minimize(problem, start, jac=True, method="L-BFGS-B", callback=watch, options=options).x
+        return self._keep(Weighted(*problem.unpack(np.asarray(end))))
+
+    # -- bookkeeping -------------------------------------------------------------------------------
+
+    def _residual(self, neurons: Weighted) -> Array:
+        values = self.features.forward(neurons.weights)[0]
+        outputs = np.einsum("nam,ma->n", values, neurons.second) + neurons.offset
+        return -self.question.loss.gradient(outputs)
+
+    def _null_residual(self) -> Array:
+        if self.question.architecture.offset:
+            return self.question.loss.constant_residual()
+        return -self.question.loss.gradient(np.zeros(self.question.rows.samples))
+
+    def _objective(self, neurons: Weighted) -> float:
+        """With the cost of balanced neurons."""
+        values = self.features.forward(neurons.weights)[0]
+        outputs = np.einsum("nam,ma->n", values, neurons.second) + neurons.offset
+        mass = self.features.sizes(neurons.weights) * np.linalg.norm(neurons.second, axis=1)
+        return self.question.loss.value(outputs) + self.question.beta * float(mass.sum())
+
+    def _keep(self, neurons: Weighted) -> Weighted:
+        """Remember the best neurons, and write the history."""
+        objective = self._objective(neurons)
+        if objective < self.lowest:
+            self.best, self.lowest = neurons, objective
+        mass = self.features.sizes(self.best.weights) * np.linalg.norm(self.best.second, axis=1)
+        width = int(np.sum(mass > 1e-6 * mass.max(initial=0.0)))
+        seconds = time.monotonic() - self.started
+        record = Iteration(seconds, self._passes, 0, self.lowest, self.referee.ratchet.bound, width)
+        self.history.append(record)
+        if self.callback is not None and self.callback(record) and self.status is Status.STALLED:
+            self.status = Status.STOPPED
+        return neurons
+
+    def _late(self) -> bool:
+        if self.status is Status.STALLED and time.monotonic() - self.started >= self.limit:
+            self.status = Status.TIME_LIMIT
+        return self.status is Status.TIME_LIMIT
+
+    def _stopped(self) -> bool:
+        return self._late() or self.status is not Status.STALLED
+
+    def _bound(self, residual: Array) -> None:
+        """What the architecture can prove about the price of a residual."""
+        balanced = self.referee.feasible(residual)
+        if balanced is None:
+            self.referee.ratchet.withhold("the unpenalised bias could not be balanced exactly")
+            return
+        price, proof = self.features.price_above(balanced)
+        self.referee.hear(balanced, price, proof)
+
+    def _proved(self) -> bool:
+        gap = self.lowest - self.referee.ratchet.bound
+        return self.referee.ratchet.proof is not None and gap <= 0.5 * self.tol * self.lowest
+
+    def _estimate(self, residual: Array, price: float) -> float | None:
+        balanced = self.referee.feasible(residual)
+        return None if balanced is None else self.referee.dual_value(balanced, price)
+
+    def _estimated(self, residual: Array, price: float) -> float:
+        """The relative gap if no neuron had a larger price."""
+        bound = self._estimate(residual, price)
+        return np.inf if bound is None else (self.lowest - bound) / max(self.lowest, 1e-300)
+
+    # -- results -----------------------------------------------------------------------------------
+
+    def network(self) -> tuple[Network, float]:
+        """The best network, with at most as many neurons as there are samples, and its objective."""
+        architecture, question = self.question.architecture, self.question
+        plain = Network.from_weights(
+            architecture, self.features, self.best.weights, self.best.second, self.best.offset
+        ).balanced()
+        candidates = [plain, plain.pruned(question.rows), plain.without_faint(1e-6).pruned(question.rows)]
+        judged = [(objective_above(question, network), network.width, k) for k, network in enumerate(candidates)]
+        allowed = min(judged)[0] * (1.0 + 0.1 * self.tol)
+        _, _, chosen = min((j for j in judged if j[0] <= allowed), key=lambda j: (j[1], j[0]))
+        return candidates[chosen], self.referee.objective(candidates[chosen])
+
+    def verdict(self, network: Network, objective: float) -> Certificate:
+        """The certificate of a network over all neurons."""
+        return self.referee.verdict(network, objective, estimate=self.estimate)
