@@ -168,8 +168,13 @@ class FeatureRun:
             neurons = self._slide(self._dropped(neurons, gap, found), SLIDE)
             idle = 0 if self.lowest < before * (1.0 - 0.02 * self.tol) else idle + 1
             effort = min(effort + (idle > 2), len(STARTS) - 1)
-        if self.status is Status.STALLED:
-            self.estimate = None
+        if self.best.weights.shape[0] and self.status is Status.STALLED:
+            self.estimate = self._thorough()
+
+    def _thorough(self) -> float | None:
+        """What a last thorough search suggests for the best network."""
+        best, residual = self._reweighted(self.best, 0.1 * self.tol)
+        return self._estimate(residual, self._search(residual, best, len(STARTS) - 1)[1])
 
     # -- steps -------------------------------------------------------------------------------------
 

@@ -46,6 +46,13 @@ class PooledFeatures(Features):
     def _windows(self) -> NDArray[np.intp]:
         return np.arange(self.rows.matrix.shape[1])[None] if self.windows is None else self.windows
 
+    @cached_property
+    def _window(self) -> NDArray[np.intp]:
+        """The window of every position, -1 for those in none; (K,)."""
+        window = np.full(self.rows.matrix.shape[1], -1, dtype=np.intp)
+        window[self._windows] = np.arange(self._windows.shape[0])[:, None]
+        return window
+
     @property
     def outputs(self) -> int:
         return 1 if self.summed else int(self._windows.shape[0])
@@ -66,55 +73,36 @@ class PooledFeatures(Features):
         return replace(self, gates=gates)
 
     def forward(self, weights: Array, width: float = 0.0) -> tuple[Array, Back]:
+        from zerogap.features import kernels
+
         inner = self.rows.preactivations(weights)  # (n, K, m)
-        active, slopes = self._activate(inner, width)
-        pooled = self._gather(active)  # (n, Q, r, m)
-        if self.largest:
-            chosen = pooled.argmax(axis=2)
-            values = np.take_along_axis(pooled, chosen[:, :, None], axis=2)[:, :, 0]
+        flat, window, count = self.rows.flat, self._window, int(self._windows.shape[0])
+        reach = width * np.abs(inner).max(axis=(0, 1), initial=0.0)
+        if self.gates is not None:
+            passed = self.rows.preactivations(self.gates) >= 0.0
+            inner = inner * passed
+            values = kernels.pool_sum(inner, window, count, 1.0, reach, self._scale)
+        elif self.largest:
+            values, chosen, slopes = kernels.pool_max(inner, window, count, self.slope, reach)
         else:
-            values = pooled.sum(axis=2) * self._scale
-        if self.summed:
-            values = values.sum(axis=1, keepdims=True)
+            values = kernels.pool_sum(inner, window, count, self.slope, reach, self._scale)
 
         def back(cotangent: Array) -> Array:
-            n, positions, m = inner.shape
-            each = np.broadcast_to(cotangent * self._scale, (n, self._windows.shape[0], m))
-            spread = np.zeros_like(inner)
-            if self.largest:
-                places = self._windows[np.arange(self._windows.shape[0])[None, :, None], chosen]  # (n, Q, m)
-                np.put_along_axis(spread, places, each, axis=1)
+            each = np.ascontiguousarray(np.broadcast_to(cotangent, (cotangent.shape[0], count, cotangent.shape[2])))
+            if self.gates is not None:
+                spread = kernels.spread_sum(inner, window, 1.0, reach, self._scale, each) * passed
+            elif self.largest:
+                spread = kernels.spread_max(inner.shape[1], chosen, slopes, each)
             else:
-                spread[:, self._windows.ravel()] = np.repeat(each, self._windows.shape[1], axis=1)
-            spread *= slopes
-            return np.asarray(spread.reshape(n * positions, m).T @ self.rows.flat)
+                spread = kernels.spread_sum(inner, window, self.slope, reach, self._scale, each)
+            return np.asarray(spread.reshape(flat.shape[0], -1).T @ flat)
 
-        return values, back
-
-    def _gather(self, values: Array) -> Array:
-        """Values (n, K, m) by windows, (n, Q, r, m)."""
-        count, size = self._windows.shape
-        if np.array_equal(self._windows.ravel(), np.arange(values.shape[1])):
-            return values.reshape(values.shape[0], count, size, -1)
-        return values[:, self._windows]
-
-    def _activate(self, inner: Array, width: float) -> tuple[Array, Array]:
-        """act and its derivative; with a width, a parabola around the kink."""
-        if self.gates is not None:
-            slopes = (self.rows.preactivations(self.gates) >= 0.0).astype(np.float64)
-            return inner * slopes, slopes
-        if width == 0.0:
-            slopes = np.where(inner > 0.0, 1.0, self.slope)
-            return inner * slopes, slopes
-        reach = width * np.abs(inner).max(axis=(0, 1)) + 1e-300
-        share = np.clip(0.5 + 0.5 * inner / reach, 0.0, 1.0)
-        smooth = np.where(share < 1.0, share * share * reach, inner)
-        return self.slope * inner + (1.0 - self.slope) * smooth, self.slope + (1.0 - self.slope) * share
+        return (values.sum(axis=1, keepdims=True) if self.summed else values), back
 
     def magnitude(self, weights: Array) -> Array:
         inner = np.abs(self.rows.matrix) @ np.abs(weights).T
         # The sum over a window is above its maximum.
-        values = self._gather(inner).sum(axis=2) * self._scale
+        values = inner[:, self._windows].sum(axis=2) * self._scale
         return np.asarray(values.sum(axis=1, keepdims=True) if self.summed else values)
 
     def price_above(self, residual: Array) -> tuple[float, str]:
