@@ -38,8 +38,11 @@ Trained = tuple[Network, Certificate, tuple[Iteration, ...], Status]
 FAINT = 1e-7
 """Singular vectors with a smaller share of the largest singular value do not enter the group lasso."""
 
-POLISHES = 4
-"""Group lassos, each over the singular vectors of the one before."""
+POLISHES = 40
+"""Group lassos, each over the singular vectors of the one before, at most."""
+
+PROGRESS = 0.9
+"""They end when one leaves more than this share of the gap."""
 
 GATES = 12
 """Gates in the first program, and how many of those that it prices too high join in one round."""
@@ -161,22 +164,23 @@ class _Run:
         maps, offset = self._maps(used), question.architecture.offset
         barrier = SpectralBarrier(maps, question.loss, question.beta, offset=offset, null=null)
         last: SpectralIterate | None = None
-        before, best = -np.inf, -np.inf
+        closest: SpectralIterate | None = None
         for iterate in barrier:
-            before, best = best, max(best, iterate.dual)
             last = iterate
+            closest = iterate if closest is None or iterate.primal < closest.primal else closest
             self._passes = iterate.passes
             self._keep(iterate.primal, iterate.blocks, used, iterate.offset)
             self._hear(iterate.residual)
-            # Bounds approach the optimum like mu: what is missing is a share of the last improvement.
-            if self._stopped() or self._gap() <= 0.3 * self._tol or best - before <= 0.1 * self._tol * abs(best):
+            if self._stopped() or self._gap() <= 0.3 * self._tol or iterate.missing <= 0.1 * self._tol * iterate.dual:
                 break
-        if last is None:
+        if last is None or closest is None:
             return None
-        residual, blocks = last.residual, last.blocks
+        # The last blocks may have lost the digits that the last residual has won.
+        residual, blocks, gap = last.residual, closest.blocks, np.inf
         for _ in range(POLISHES):
-            if self._stopped() or self._gap() <= 0.3 * self._tol:
+            if self._stopped() or self._gap() <= 0.3 * self._tol or self._gap() > PROGRESS * gap:
                 break
+            gap = self._gap()
             polished = self._polished(maps, blocks, used)
             if polished is None:
                 break

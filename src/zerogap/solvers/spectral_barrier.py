@@ -58,6 +58,8 @@ class SpectralIterate:
         r; only a referee decides what it proves.
     primal, dual : float
         Objectives, without care for rounding.
+    missing : float
+        How far the dual objective is from the optimum, if the point is central: mu times the number of barriers.
     passes : float
         Products with all maps so far.
     """
@@ -67,6 +69,7 @@ class SpectralIterate:
     residual: Array
     primal: float
     dual: float
+    missing: float
     passes: float
 
     @property
@@ -109,6 +112,8 @@ class SpectralBarrier:
         self._loss, self._beta, self._offset, self._null = loss, beta, offset, null
         self._flat = self._maps.transpose(1, 0, 2, 3).reshape(maps.shape[1], -1)
         self._conjugate = _Conjugate(loss)
+        n, short = maps.shape[1], min(maps.shape[2:])
+        self._count = 2 * maps.shape[0] * short + (0 if loss.smooth else 2 * n)
         self._passes = 0.0
 
     def __iter__(self) -> Iterator[SpectralIterate]:
@@ -119,8 +124,7 @@ class SpectralBarrier:
         point = self._at(0.5 * self._null * min(1.0, self._beta / largest if largest > 0.0 else 1.0))
         if point is None:
             return
-        count = point.values.size + (0 if self._loss.smooth else 2 * point.r.size)
-        mu = max(self._loss.value(np.zeros(point.r.size)), 1e-300) / count
+        mu = max(self._loss.value(np.zeros(point.r.size)), 1e-300) / self._count
         highest, idle = -np.inf, 0
         while idle < PATIENCE:
             centred = self._centre(point, mu)
@@ -149,7 +153,7 @@ class SpectralBarrier:
         primal = self._loss.value(outputs) + self._beta * float(sizes.sum())
         dual = self._loss.dual_value(point.r)
         shaped = blocks.transpose(0, 2, 1) if self._turned else blocks
-        return SpectralIterate(shaped, offset, point.r, primal, dual, self._passes)
+        return SpectralIterate(shaped, offset, point.r, primal, dual, self._count * mu, self._passes)
 
     # -- Newton's method -----------------------------------------------------------------------------
 
