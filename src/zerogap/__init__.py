@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from zerogap.architectures import CNN, MLP
+    from zerogap.architectures import CNN, MLP, LinearCNN
     from zerogap.certificate import Certificate
     from zerogap.certification import certify, critical_beta, critical_beta_bounds
     from zerogap.data import Dataset, load_dataset
@@ -34,6 +34,7 @@ _HOMES = {
     "Improvement": "improvement",
     "InputError": "errors",
     "Iteration": "history",
+    "LinearCNN": "architectures",
     "MLP": "architectures",
     "MissingExtraError": "errors",
     "Network": "network",
@@ -58,6 +59,7 @@ __all__ = [
     "Improvement",
     "InputError",
     "Iteration",
+    "LinearCNN",
     "MissingExtraError",
     "Network",
     "Result",

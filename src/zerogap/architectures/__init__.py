@@ -4,13 +4,14 @@ from typing import Any
 
 from zerogap.architectures.base import Architecture, Neurons, TwoLayer
 from zerogap.architectures.cnn import CNN
+from zerogap.architectures.linear import LinearCNN
 from zerogap.architectures.mlp import MLP
 from zerogap.errors import InputError
 from zerogap.validation import shown
 
-__all__ = ["ARCHITECTURES", "CNN", "MLP", "Architecture", "Neurons", "TwoLayer", "from_config"]
+__all__ = ["ARCHITECTURES", "CNN", "MLP", "Architecture", "LinearCNN", "Neurons", "TwoLayer", "from_config"]
 
-ARCHITECTURES: dict[str, type[Architecture]] = {"MLP": MLP, "CNN": CNN}
+ARCHITECTURES: dict[str, type[Architecture]] = {"MLP": MLP, "CNN": CNN, "LinearCNN": LinearCNN}
 
 
 def from_config(config: Any) -> Architecture:

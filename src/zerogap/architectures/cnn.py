@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.architectures.base import TwoLayer
-from zerogap.architectures.convolution import Convolution
+from zerogap.architectures.convolution import Convolution, check_pooling, windows
 from zerogap.errors import InputError
 from zerogap.features.pooled import PooledFeatures
-from zerogap.patches import per_axis, tiles
 from zerogap.rows import Rows
-from zerogap.validation import one_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,15 +41,8 @@ class CNN(Convolution, TwoLayer):
     readout: str = "weights"
 
     def __post_init__(self) -> None:
-        one_of("pooling", self.pooling, ("sum", "average", "max", "none"))
-        one_of("readout", self.readout, ("weights", "sum"))
         self.check_geometry()
-        if self.window is not None:
-            self.check_size("window", 1)
-        if self.pooling == "none" and self.window is not None:
-            raise InputError("window", f"{self.window} with pooling='none'", "None", "pass pooling='sum', for example")
-        if self.readout == "sum" and self.window is None:
-            raise InputError("readout", "'sum' without a window", "'weights'", "pass a window, for example window=2")
+        check_pooling(self, ("sum", "average", "max", "none"))
         super().__post_init__()
         if self.gated and self.pooling == "max":
             expected = "pooling 'sum', 'average' or 'none': a gate says which rows pass, not which one is largest"
@@ -70,8 +61,4 @@ class CNN(Convolution, TwoLayer):
         return PooledFeatures(rows, self.offset, self._windows(rows), largest=largest, summed=summed, slope=self.slope)
 
     def _windows(self, rows: Rows) -> NDArray[np.intp]:
-        """The positions of every window, (Q, r)."""
-        positions = np.arange(rows.matrix.shape[1])
-        if self.window is not None:
-            return tiles(rows.grid, per_axis("window", self.window, len(rows.grid), 1))
-        return positions[:, None] if self.pooling == "none" else positions[None]
+        return windows(rows, self.pooling, self.window)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from zerogap.errors import InputError
-from zerogap.patches import Geometry, extract_patches, per_axis
+from zerogap.patches import Geometry, extract_patches, per_axis, tiles
 from zerogap.rows import Rows
-from zerogap.validation import finite_array
+from zerogap.validation import finite_array, one_of
 
 Size = int | tuple[int, ...]
 
@@ -73,3 +76,24 @@ class Convolution:
             )
         geometry = self.geometry(axes)
         return Rows(extract_patches(array, geometry), grid=geometry.positions(array.shape[1 : 1 + axes]))
+
+
+def windows(rows: Rows, pooling: str, window: Size | None) -> NDArray[np.intp]:
+    """The positions of every window that is pooled, (Q, r): of that size, each position alone, or all together."""
+    positions = np.arange(rows.matrix.shape[1])
+    if window is not None:
+        return tiles(rows.grid, per_axis("window", window, len(rows.grid), 1))
+    return positions[:, None] if pooling == "none" else positions[None]
+
+
+def check_pooling(architecture: Any, poolings: tuple[str, ...]) -> None:
+    """Raise InputError for a pooling, window or readout that is unknown, or that contradicts the others."""
+    one_of("pooling", architecture.pooling, poolings)
+    one_of("readout", architecture.readout, ("weights", "sum"))
+    window = architecture.window
+    if window is not None:
+        architecture.check_size("window", 1)
+        if architecture.pooling == "none":
+            raise InputError("window", f"{window} with pooling='none'", "None", "pass pooling='sum', for example")
+    elif architecture.readout == "sum":
+        raise InputError("readout", "'sum' without a window", "'weights'", "pass a window, for example window=2")

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.features.base import Array, Back, Features, bounded_bias
-from zerogap.spectral import eigenvalue_above, weighted_gram
+from zerogap.rounding import enlarged, gamma
+from zerogap.spectral import eigenvalue_above, singular_value_above, weighted_gram
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,15 @@ class PooledFeatures(Features):
         With r_s > 0 on the samples of one sign, of sum R, the feature phi_q of a window of c positions obeys
         (sum_s r_s phi_sq)^2 <= R sum_s r_s phi_sq^2 and phi_sq^2 <= c scale^2 sum_k (m_sk . u)^2 (maximum: c = 1).
         A negative slope mixes the signs; then |r_s| takes the place of r_s.
+
+        The features of gated neurons are linear: their prices are exact, one for each gate.
         """
+        if self.gates is not None:
+            active = self.rows.preactivations(self.gates) >= 0.0  # (n, K, m)
+            prices = [
+                self.linear_price(self.rows.matrix * part[..., None], residual) for part in active.transpose(2, 0, 1)
+            ]
+            return max(prices, default=0.0), "enumeration"
         count = 1 if self.largest else int(self._windows.shape[1])
         count *= int(self._windows.shape[0]) if self.summed else 1
         matrix, stretch = bounded_bias(self.rows.matrix[:, np.unique(self._windows)], free=self.free)
@@ -125,3 +134,24 @@ class PooledFeatures(Features):
             parts = [(np.sum([gram for gram, _ in parts], axis=0), sum(error for _, error in parts))]
         largest = max(eigenvalue_above(gram, error) for gram, error in parts)
         return stretch * float(np.sqrt(largest)) * (1.0 + 1e-12), "relaxation"
+
+    def linear_price(self, matrix: Array, residual: Array) -> float:
+        """An upper bound of max ||G' u|| over ||E u|| <= 1: the largest singular value of E G, up to rounding.
+
+        G = scale * [ sum_s r_s sum_{k in window q} m_sk ]_q is the price of features that are linear in u. A free bias
+        without gates adds a row with entries scale * |window| * sum_s r_s: zero, for a residual that sums to zero.
+
+        Parameters
+        ----------
+        matrix : (n, K, p) float64
+            The rows m, zero where a gate is closed.
+        residual : (n,) float64
+        """
+        kept = matrix[:, :, self.penalised]
+        positions = [np.tensordot(residual, kept, axes=1), np.tensordot(np.abs(residual), np.abs(kept), axes=1)]
+        gradient, magnitude = [self._scale * self._gather(part[None])[0].sum(axis=1) for part in positions]  # (a, p)
+        if self.summed:
+            gradient, magnitude = gradient.sum(axis=0, keepdims=True), magnitude.sum(axis=0, keepdims=True)
+        operations = residual.size + int(self._windows.size) + 8
+        error = enlarged(gamma(operations) * float(np.linalg.norm(magnitude)), magnitude.size + 8)
+        return singular_value_above(gradient, error)

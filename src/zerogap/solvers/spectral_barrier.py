@@ -1,0 +1,273 @@
+r"""A barrier method on the dual of programs with nuclear norms.
+
+    minimise  L( sum_i A_i(Z_i) + b 1 ) + beta sum_i ||Z_i||_*        A_i(Z)_s = <M_is, Z>,   Z_i in R^{p x a}
+    maximise  -L*(-r)   subject to   G_i = sum_s r_s M_is,  ||G_i|| <= beta,   1' r = 0 with an offset
+
+With one row (p = 1) that is the group lasso. For mu -> 0 the points
+
+    r(mu) = argmin  L*(-r) - mu sum_i log det(beta^2 I - G_i G_i')   (- mu sum_s log q_s (1 - q_s) for the hinge loss)
+
+are dual feasible, and Z_i = 2 mu (beta^2 I - G_i G_i')^{-1} G_i fits them: f = A(Z) + b 1 in the optimality conditions.
+Newton's method in the n entries of r; in the bases of singular vectors G = U diag(g) V' the Hessian of the barrier is
+
+    sum_ij 2 h_i h_j d_ij^2 + 2 q_i q_j d_ij d_ji,    h = beta / (beta^2 - g^2),  q = g / (beta^2 - g^2),  d = U' M_s V.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from zerogap.losses import Loss
+
+Array = NDArray[np.float64]
+
+REDUCTION = 0.1
+"""mu falls by this factor from one central point to the next."""
+
+CENTRED = 1e-2
+"""Squared Newton decrement, in units of mu, up to which a point counts as central."""
+
+INSIDE = 0.9
+"""Share of the way to the boundary that a step may go."""
+
+STEPS = 40
+"""Newton steps for one mu."""
+
+HALVINGS = 30
+"""Of a step before it counts as none."""
+
+PATIENCE = 3
+"""Central points that do not raise the dual objective before giving up; rounding ends all progress somewhere."""
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralIterate:
+    """A central point.
+
+    Parameters
+    ----------
+    blocks : (P, p, a) float64
+        Z_i.
+    offset : float
+    residual : (n,) float64
+        r; only a referee decides what it proves.
+    primal, dual : float
+        Objectives, without care for rounding.
+    missing : float
+        How far the dual objective is from the optimum, if the point is central: mu times the number of barriers.
+    passes : float
+        Products with all maps so far.
+    """
+
+    blocks: Array
+    offset: float
+    residual: Array
+    primal: float
+    dual: float
+    missing: float
+    passes: float
+
+    @property
+    def gap(self) -> float:
+        """Relative."""
+        return (self.primal - self.dual) / max(abs(self.primal), 1e-300)
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """A strictly feasible r with the singular values of its G_i."""
+
+    r: Array
+    left: Array  # (P, p, p)
+    values: Array  # (P, p)
+    right: Array  # (P, p, a)
+
+    def blocks(self, beta: float, mu: float) -> Array:
+        shares = 2.0 * mu * self.values / ((beta - self.values) * (beta + self.values))
+        return np.asarray(self.left @ (shares[:, :, None] * self.right))
+
+
+class SpectralBarrier:
+    """Iterates of the module docstring's program.
+
+    Parameters
+    ----------
+    maps : (P, n, p, a) float64
+        M_is.
+    loss : Loss
+    beta : float
+    offset : bool
+    null : (n,) float64
+        A residual in the closed dual domain, with sum zero if there is an offset; where r starts, scaled down.
+    """
+
+    def __init__(self, maps: Array, loss: Loss, beta: float, *, offset: bool, null: Array) -> None:
+        self._turned = maps.shape[2] > maps.shape[3]
+        self._maps = np.ascontiguousarray(maps.transpose(0, 1, 3, 2) if self._turned else maps)
+        self._loss, self._beta, self._offset, self._null = loss, beta, offset, null
+        self._flat = self._maps.transpose(1, 0, 2, 3).reshape(maps.shape[1], -1)
+        self._conjugate = _Conjugate(loss)
+        n, short = maps.shape[1], min(maps.shape[2:])
+        self._count = 2 * maps.shape[0] * short + (0 if loss.smooth else 2 * n)
+        self._passes = 0.0
+
+    def __iter__(self) -> Iterator[SpectralIterate]:
+        start = self._at(self._null)
+        if start is None:
+            return
+        largest = float(start.values.max(initial=0.0))
+        point = self._at(0.5 * self._null * min(1.0, self._beta / largest if largest > 0.0 else 1.0))
+        if point is None:
+            return
+        mu = max(self._loss.value(np.zeros(point.r.size)), 1e-300) / self._count
+        highest, idle = -np.inf, 0
+        while idle < PATIENCE:
+            centred = self._centre(point, mu)
+            if centred is None:
+                return
+            point, offset = centred
+            report = self._report(point, offset, mu)
+            yield report
+            idle = 0 if report.dual > highest else idle + 1
+            highest = max(highest, report.dual)
+            mu *= REDUCTION
+
+    def _at(self, r: Array) -> _Point | None:
+        count, _, p, a = self._maps.shape
+        self._passes += 1.0
+        gradients = (r @ self._flat).reshape(count, p, a)
+        if not np.isfinite(gradients).all():
+            return None
+        left, values, right = np.linalg.svd(gradients, full_matrices=False)
+        return _Point(r, left, values, right)
+
+    def _report(self, point: _Point, offset: float, mu: float) -> SpectralIterate:
+        blocks = point.blocks(self._beta, mu)
+        outputs = self._flat @ blocks.reshape(-1) + offset
+        sizes = 2.0 * mu * point.values / ((self._beta - point.values) * (self._beta + point.values))
+        primal = self._loss.value(outputs) + self._beta * float(sizes.sum())
+        dual = self._loss.dual_value(point.r)
+        shaped = blocks.transpose(0, 2, 1) if self._turned else blocks
+        return SpectralIterate(shaped, offset, point.r, primal, dual, self._count * mu, self._passes)
+
+    # -- Newton's method -----------------------------------------------------------------------------
+
+    def _centre(self, point: _Point, mu: float) -> tuple[_Point, float] | None:
+        """r(mu) and the offset, from a feasible point near by."""
+        offset = 0.0
+        for _ in range(STEPS):
+            self._passes += 2.0
+            first, second = self._conjugate.derivatives(point.r, mu)
+            gradient = first + self._flat @ point.blocks(self._beta, mu).reshape(-1)
+            try:
+                step, offset = self._step(gradient, second, np.sqrt(mu) * self._factor(point), point.r)
+            except np.linalg.LinAlgError:
+                return None
+            decrement = -float((gradient + offset) @ step)
+            if not np.isfinite(decrement):
+                return None
+            length = min(1.0, INSIDE * self._conjugate.longest(point.r, step))
+            value = self._value(point, mu)
+            for _ in range(HALVINGS):
+                moved = self._at(point.r + length * step)
+                if moved is not None and float(moved.values.max(initial=0.0)) < self._beta:
+                    # Close to the centre rounding hides the decrease.
+                    close = decrement <= 0.1 * mu
+                    if close or self._value(moved, mu) <= value - 0.1 * length * decrement:
+                        point = moved
+                        break
+                length *= 0.5
+            else:
+                return point, offset
+            if decrement <= CENTRED * mu and length == 1.0:
+                break
+        return point, offset
+
+    def _value(self, point: _Point, mu: float) -> float:
+        barrier = np.log((self._beta - point.values) * (self._beta + point.values)).sum()
+        return self._conjugate.value(point.r, mu) - mu * float(barrier)
+
+    def _factor(self, point: _Point) -> Array:
+        """B with B B' the Hessian of the barrier for mu = 1, (n, columns)."""
+        count, n, p, a = self._maps.shape
+        squares = (self._beta - point.values) * (self._beta + point.values)
+        h, q = self._beta / squares, point.values / squares
+        upper, strict = np.triu_indices(p), np.triu_indices(p, 1)
+        parts = []
+        for i in range(count):
+            rotated = point.left[i].T @ self._maps[i]  # (n, p, a)
+            inner = rotated @ point.right[i].T  # (n, p, p)
+            turned = inner.transpose(0, 2, 1)
+            product, mixed = np.outer(h[i], h[i]), np.outer(q[i], q[i])
+            # A symmetric pair counts twice; h_i h_j - q_i q_j without cancellation.
+            weight = np.sqrt(np.where(np.eye(p, dtype=bool), 2.0, 4.0) * (product + mixed))
+            other = (self._beta**2 - np.outer(point.values[i], point.values[i])) / np.outer(squares[i], squares[i])
+            parts.append(0.5 * (inner + turned)[:, upper[0], upper[1]] * weight[upper])
+            parts.append(0.5 * (inner - turned)[:, strict[0], strict[1]] * np.sqrt(4.0 * other[strict]))
+            if a > p:
+                rest = (rotated - inner @ point.right[i]) * np.sqrt(2.0 * h[i] / self._beta)[:, None]
+                parts.append(rest.reshape(n, -1))
+        return np.concatenate(parts, axis=1)
+
+    def _step(self, gradient: Array, second: Array, factor: Array, r: Array) -> tuple[Array, float]:
+        """The Newton step of r, and the offset as multiplier of 1' r = 0."""
+        if factor.shape[1] < r.size:
+            # (D + B B')^{-1} by Woodbury: fewer columns than samples.
+            scaled = factor / second[:, None]
+            small = cho_factor(np.eye(factor.shape[1]) + factor.T @ scaled)
+
+            def solve(right: Array) -> Array:
+                return np.asarray(right / second - scaled @ cho_solve(small, scaled.T @ right))
+        else:
+            matrix = factor @ factor.T
+            matrix[np.diag_indices(r.size)] += second
+            whole = cho_factor(matrix, overwrite_a=True)
+
+            def solve(right: Array) -> Array:
+                return np.asarray(cho_solve(whole, right))
+
+        step = -solve(gradient)
+        if not self._offset:
+            return step, 0.0
+        response = solve(np.ones(r.size))
+        offset = float((step.sum() + r.sum()) / response.sum())
+        return step - offset * response, offset
+
+
+class _Conjugate:
+    """L*(-r), plus mu times the barrier of the box for the hinge loss; q = y r / c for the margin losses."""
+
+    def __init__(self, loss: Loss) -> None:
+        self._loss = loss
+
+    def _share(self, r: Array) -> Array:
+        return self._loss.targets * r / self._loss.weights
+
+    def value(self, r: Array, mu: float) -> float:
+        value = self._loss.conjugate(-r)
+        if self._loss.smooth:
+            return value
+        q = self._share(r)
+        return value - mu * float(np.log(q).sum() + np.log1p(-q).sum())
+
+    def derivatives(self, r: Array, mu: float) -> tuple[Array, Array]:
+        """The gradient, which is -f without the barrier, and the diagonal of the Hessian."""
+        loss = self._loss
+        if loss.name == "squared":
+            return r / loss.weights - loss.targets, 1.0 / loss.weights
+        q = self._share(r)
+        if loss.name == "logistic":
+            return loss.targets * (np.log(q) - np.log1p(-q)), 1.0 / (loss.weights * q * (1.0 - q))
+        slope = loss.targets * (1.0 / (1.0 - q) - 1.0 / q) / loss.weights
+        return mu * slope - loss.targets, mu * (1.0 / q**2 + 1.0 / (1.0 - q) ** 2) / loss.weights**2
+
+    def longest(self, r: Array, step: Array) -> float:
+        """The step length at which r meets the end of its box."""
+        low, high = self._loss.box()
+        room = np.where(step > 0.0, high - r, np.where(step < 0.0, low - r, np.inf))
+        return float(np.min(np.where(step != 0.0, room / np.where(step != 0.0, step, 1.0), np.inf)))
