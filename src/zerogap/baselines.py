@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from zerogap.architectures import Architecture
-from zerogap.descent import Descent, adam, lbfgs
+from zerogap.descent import Descent, adam, gradient_descent, lbfgs
 from zerogap.errors import InputError
 from zerogap.network import Network
 from zerogap.question import Question
-from zerogap.validation import generator, integer, one_of
+from zerogap.validation import generator, integer, one_of, positive
 
 
 def train_by_gradient(
@@ -30,21 +30,25 @@ def train_by_gradient(
     width: int = 100,
     method: str = "lbfgs",
     iterations: int = 2000,
+    rate: float | None = None,
     sample_weight: Any = None,
     random_state: int | np.random.Generator | None = 0,
 ) -> Network:
-    """A ReLU network of fixed width trained by L-BFGS or Adam from one random start.
+    """A network of fixed width trained by L-BFGS, Adam or gradient descent from one random start.
 
     Parameters
     ----------
-    architecture : MLP or CNN, not gated
+    architecture
+        Any but gated ones.
     X, y, loss, beta, sample_weight
         As in ``zg.train``.
     width : int
         Number of neurons.
-    method : "lbfgs" or "adam"
-        Full batch; Adam with step 1e-2 falling to zero along a half cosine.
+    method : "lbfgs", "adam" or "sgd"
+        Full batch; the last two with a step size that falls to zero along a half cosine, "sgd" with momentum 0.9.
     iterations : int
+    rate : float, optional
+        The first step size; default 1e-2 for Adam and 1e-3 for "sgd".
     random_state : int, Generator or None
         Of the starting weights.
 
@@ -57,13 +61,18 @@ def train_by_gradient(
     InputError
         If an argument cannot be used.
     """
-    if getattr(architecture, "gated", False):
+    if isinstance(architecture, Architecture) and architecture.gated:
         raise InputError("architecture", "a gated one", "a ReLU architecture", "its gates are not trained by gradients")
-    one_of("method", method, ("lbfgs", "adam"))
+    one_of("method", method, ("lbfgs", "adam", "sgd"))
+    rate = positive("rate", {"lbfgs": 1.0, "adam": 1e-2, "sgd": 1e-3}[method] if rate is None else rate)
     width, iterations = integer("width", width, least=1), integer("iterations", iterations, least=0)
     question = Question.of(architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
     problem = Descent(question, width)
     start = problem.start(generator(random_state))
-    best = lbfgs(problem, start, iterations) if method == "lbfgs" else adam(problem, start, iterations)
-    first, second, offset = problem.unpack(best)
-    return Network(architecture, first, second, offset=offset)
+    if method == "lbfgs":
+        best = lbfgs(problem, start, iterations)
+    elif method == "adam":
+        best = adam(problem, start, iterations, rate)
+    else:
+        best = gradient_descent(problem, start, iterations, rate)
+    return Network.from_weights(architecture, problem.features, *problem.unpack(best))

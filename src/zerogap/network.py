@@ -109,6 +109,17 @@ class Network:
         """The network of neurons that an architecture recovered from block weights."""
         return cls(architecture, neurons.first, neurons.second, gates=neurons.gates, offset=neurons.offset)
 
+    @classmethod
+    def from_weights(
+        cls, architecture: Architecture, features: Features, weights: Array, readout: Array, offset: float
+    ) -> Network:
+        """The network of neurons theta (m, q) with output weights (m, a)."""
+        count = features.filters
+        filters = weights[:, :count].reshape(weights.shape[0], *features.filter_shape) if count else None
+        second = readout[:, 0] if features.outputs == 1 else readout
+        offset = offset if architecture.offset else 0.0
+        return cls(architecture, weights[:, count:], second, filters=filters, offset=offset)
+
     @property
     def width(self) -> int:
         """Number of neurons."""

@@ -67,9 +67,14 @@ class Features(ABC):
         """Roundings on the way to a feature: it is off by at most gamma(roundings) times ``magnitude``."""
 
     @property
+    def filter_shape(self) -> tuple[int, ...]:
+        """The shape of c; () without filters."""
+        return ()
+
+    @property
     def filters(self) -> int:
         """The number of entries of c."""
-        return 0
+        return int(np.prod(self.filter_shape)) if self.filter_shape else 0
 
     @cached_property
     def scaled(self) -> Mask:
