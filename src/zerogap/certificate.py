@@ -34,6 +34,7 @@ PROOFS = {
     "enumeration": "completeness of the cells by exact count",
     "branch and bound": "every direction bounded by branch and bound (docs/proofs.md)",
     "relaxation": "every direction bounded by a relaxation (docs/theory.md)",
+    "closed form": "the largest price of all neurons in closed form (docs/theory.md)",
 }
 FORMAT = "zerogap-certificate-2"
 CNN_SOURCE = "Ergen and Pilanci (ICLR 2021), sum and average pooling"

@@ -123,7 +123,7 @@ class Network:
     @property
     def width(self) -> int:
         """Number of neurons."""
-        return int(self.second.size)
+        return int(self.first.shape[0])
 
     def __repr__(self) -> str:
         return f"Network({self.architecture!r}, width={self.width})"
