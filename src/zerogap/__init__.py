@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from zerogap.architectures import CNN, MLP
+    from zerogap.architectures import CNN, MLP, ThreeLayerCNN
     from zerogap.certificate import Certificate
     from zerogap.certification import certify, critical_beta, critical_beta_bounds
     from zerogap.data import Dataset, load_dataset
@@ -39,6 +39,7 @@ _HOMES = {
     "Network": "network",
     "Result": "training",
     "Status": "errors",
+    "ThreeLayerCNN": "architectures",
     "ToleranceError": "errors",
     "ZerogapError": "errors",
     "certify": "certification",
@@ -62,6 +63,7 @@ __all__ = [
     "Network",
     "Result",
     "Status",
+    "ThreeLayerCNN",
     "ToleranceError",
     "ZerogapError",
     "certify",

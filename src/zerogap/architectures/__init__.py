@@ -5,12 +5,13 @@ from typing import Any
 from zerogap.architectures.base import Architecture, Neurons, TwoLayer
 from zerogap.architectures.cnn import CNN
 from zerogap.architectures.mlp import MLP
+from zerogap.architectures.three_layer import ThreeLayerCNN
 from zerogap.errors import InputError
 from zerogap.validation import shown
 
-__all__ = ["ARCHITECTURES", "CNN", "MLP", "Architecture", "Neurons", "TwoLayer", "from_config"]
+__all__ = ["ARCHITECTURES", "CNN", "MLP", "Architecture", "Neurons", "ThreeLayerCNN", "TwoLayer", "from_config"]
 
-ARCHITECTURES: dict[str, type[Architecture]] = {"MLP": MLP, "CNN": CNN}
+ARCHITECTURES: dict[str, type[Architecture]] = {"MLP": MLP, "CNN": CNN, "ThreeLayerCNN": ThreeLayerCNN}
 
 
 def from_config(config: Any) -> Architecture:
