@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+<<<<<<< HEAD
     from zerogap.architectures import CNN, MLP, LinearCNN
+=======
+    from zerogap.architectures import CNN, MLP, ThreeLayerCNN
+>>>>>>> threelayer
     from zerogap.certificate import Certificate
     from zerogap.certification import certify, critical_beta, critical_beta_bounds
     from zerogap.data import Dataset, load_dataset
@@ -40,6 +44,7 @@ _HOMES = {
     "Network": "network",
     "Result": "training",
     "Status": "errors",
+    "ThreeLayerCNN": "architectures",
     "ToleranceError": "errors",
     "ZerogapError": "errors",
     "certify": "certification",
@@ -64,6 +69,7 @@ __all__ = [
     "Network",
     "Result",
     "Status",
+    "ThreeLayerCNN",
     "ToleranceError",
     "ZerogapError",
     "certify",

@@ -6,12 +6,19 @@ from zerogap.architectures.base import Architecture, Neurons, TwoLayer
 from zerogap.architectures.cnn import CNN
 from zerogap.architectures.linear import LinearCNN
 from zerogap.architectures.mlp import MLP
+from zerogap.architectures.three_layer import ThreeLayerCNN
 from zerogap.errors import InputError
 from zerogap.validation import shown
 
+<<<<<<< HEAD
 __all__ = ["ARCHITECTURES", "CNN", "MLP", "Architecture", "LinearCNN", "Neurons", "TwoLayer", "from_config"]
 
 ARCHITECTURES: dict[str, type[Architecture]] = {"MLP": MLP, "CNN": CNN, "LinearCNN": LinearCNN}
+=======
+__all__ = ["ARCHITECTURES", "CNN", "MLP", "Architecture", "Neurons", "ThreeLayerCNN", "TwoLayer", "from_config"]
+
+ARCHITECTURES: dict[str, type[Architecture]] = {"MLP": MLP, "CNN": CNN, "ThreeLayerCNN": ThreeLayerCNN}
+>>>>>>> threelayer
 
 
 def from_config(config: Any) -> Architecture:
