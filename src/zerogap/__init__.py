@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-<<<<<<< HEAD
-    from zerogap.architectures import CNN, MLP, LinearCNN
-=======
-    from zerogap.architectures import CNN, MLP, ThreeLayerCNN
->>>>>>> threelayer
+    from zerogap.architectures import CNN, MLP, LinearCNN, ThreeLayerCNN
     from zerogap.certificate import Certificate
     from zerogap.certification import certify, critical_beta, critical_beta_bounds
     from zerogap.data import Dataset, load_dataset

@@ -189,9 +189,7 @@ class FeatureRun:
         values = self.features.forward(unit)[0]
         self._passes += 2.0
         residual = None
-        for iterate in group_lasso(
-            values, question.loss, question.beta, offset=question.architecture.offset, tol=aim
-        ):
+        for iterate in group_lasso(values, question.loss, question.beta, offset=question.architecture.offset, tol=aim):
             second, offset, residual = iterate.blocks[0], iterate.offset, iterate.residual
             if time.monotonic() - self.started >= self.limit:
                 self.status = Status.TIME_LIMIT

@@ -10,15 +10,19 @@ from zerogap.architectures.three_layer import ThreeLayerCNN
 from zerogap.errors import InputError
 from zerogap.validation import shown
 
-<<<<<<< HEAD
-__all__ = ["ARCHITECTURES", "CNN", "MLP", "Architecture", "LinearCNN", "Neurons", "TwoLayer", "from_config"]
+__all__ = [
+    "ARCHITECTURES",
+    "CNN",
+    "MLP",
+    "Architecture",
+    "LinearCNN",
+    "Neurons",
+    "ThreeLayerCNN",
+    "TwoLayer",
+    "from_config",
+]
 
-ARCHITECTURES: dict[str, type[Architecture]] = {"MLP": MLP, "CNN": CNN, "LinearCNN": LinearCNN}
-=======
-__all__ = ["ARCHITECTURES", "CNN", "MLP", "Architecture", "Neurons", "ThreeLayerCNN", "TwoLayer", "from_config"]
-
-ARCHITECTURES: dict[str, type[Architecture]] = {"MLP": MLP, "CNN": CNN, "ThreeLayerCNN": ThreeLayerCNN}
->>>>>>> threelayer
+ARCHITECTURES: dict[str, type[Architecture]] = {kind.__name__: kind for kind in (MLP, CNN, LinearCNN, ThreeLayerCNN)}
 
 
 def from_config(config: Any) -> Architecture:

@@ -52,9 +52,7 @@ def climb(features: Features, residual: Array, starts: Array) -> tuple[Array, Ar
     step = chunk(features)
 
     def ascended(points: Array, width: float) -> tuple[Array, Array]:
-        parts = [
-            _ascend(features, residual, points[k : k + step], width) for k in range(0, points.shape[0], step)
-        ]
+        parts = [_ascend(features, residual, points[k : k + step], width) for k in range(0, points.shape[0], step)]
         return np.concatenate([part for part, _ in parts]), np.concatenate([value for _, value in parts])
 
     points, values = ascended(starts, WIDTHS[0])

@@ -15,17 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.arrangements import Cells
-<<<<<<< HEAD
-from zerogap.losses import Loss
-from zerogap.program import Program
-from zerogap.rows import Rows
-from zerogap.gauges import EuclideanGauge
-=======
 from zerogap.gauges import EuclideanGauge
 from zerogap.losses import Loss
 from zerogap.program import Program
 from zerogap.rows import Rows
->>>>>>> rankone
 from zerogap.solvers.iterate import Iterate
 from zerogap.walls import find_walls
 
