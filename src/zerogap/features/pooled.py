@@ -149,7 +149,7 @@ class PooledFeatures(Features):
         """
         kept = matrix[:, :, self.penalised]
         positions = [np.tensordot(residual, kept, axes=1), np.tensordot(np.abs(residual), np.abs(kept), axes=1)]
-        gradient, magnitude = [self._scale * self._gather(part[None])[0].sum(axis=1) for part in positions]  # (a, p)
+        gradient, magnitude = [self._scale * part[self._windows].sum(axis=1) for part in positions]  # (a, p)
         if self.summed:
             gradient, magnitude = gradient.sum(axis=0, keepdims=True), magnitude.sum(axis=0, keepdims=True)
         operations = residual.size + int(self._windows.size) + 8

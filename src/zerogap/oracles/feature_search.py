@@ -1,6 +1,6 @@
 """Search over the neurons of any architecture: the largest prices ||Phi(theta)' r|| that local ascent meets.
 
-A value found is a lower bound of the largest price, never a proof. Kinks are rounded over falling widths while climbing,
+A value found is a lower bound of the largest price, never a proof. Kinks are rounded over falling widths on the way,
 as in ``zerogap.oracles.search``; reported values are those of the true features.
 """
 
