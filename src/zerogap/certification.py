@@ -10,14 +10,16 @@ import numpy as np
 from zerogap.architectures import Architecture
 from zerogap.certificate import Certificate
 from zerogap.errors import InputError
+from zerogap.feature_training import FeatureRun, feature_price_bounds
 from zerogap.global_training import GlobalRun, price_bounds
 from zerogap.network import Network
 from zerogap.program import Program
 from zerogap.question import Question
 from zerogap.referee import Referee
+from zerogap.routes import Request, answered
 from zerogap.scope import cells_around, choose_cells, few_cells
 from zerogap.solvers import Iterate, make_solver
-from zerogap.validation import generator, positive, seconds_of
+from zerogap.validation import generator, positive, seconds_of, shown
 
 
 @np.errstate(all="ignore")
@@ -70,14 +72,10 @@ def certify(
     check_network(network)
     seconds = seconds_of("prove", prove)
     question = Question.of(network.architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
-    if network.width and network.first.shape[1] != question.rows.dimension:
-        raise InputError(
-            "X",
-            f"rows with {question.rows.dimension} entries",
-            f"{network.first.shape[1]}, as in the first layer of the network",
-            "use data of the shape that the network was trained on",
-        )
+    network.on(question.rows)
     tol = positive("tol", tol)
+    if not network.architecture.cellular:
+        return _certify_features(question, network, arrangements, seconds, tol, generator(random_state))
     generate = isinstance(arrangements, str) and arrangements == "generate"
     if generate and network.gates is not None:
         raise InputError("arrangements", "'generate' for a gated network", "None, a number or gates", "leave it out")
@@ -90,6 +88,30 @@ def certify(
     if seconds > 0.0 and referee.verdict(network, objective).gap > 1e-9:
         _solve_dual(program, referee, seconds)
     return referee.verdict(network, objective)
+
+
+def _certify_features(
+    question: Question, network: Network, arrangements: Any, seconds: float, tol: float, rng: np.random.Generator
+) -> Certificate:
+    """Of a network without shared walls: the bounds of its own residual and of training from it on."""
+    if network.gates is not None:
+        expected = "one with a single output weight for each neuron"
+        raise InputError("network", "a gated one with several output weights", expected, "train it anew instead")
+    if arrangements is not None and not isinstance(arrangements, str):
+        expected = "None, 'generate' or 'enumerate': sampled cells need not hold this network's neurons"
+        raise InputError("arrangements", shown(arrangements), expected, "leave arrangements out")
+    run = FeatureRun(question, tol, seconds, rng)
+    objective = run.referee.objective(network)
+    run.judge(network)
+    if seconds > 0.0 and run.referee.verdict(network, objective).gap > 1e-9:
+        request = Request(arrangements or "generate", tol, seconds, 0.0, rng)
+        if question.architecture.linear or arrangements == "enumerate":
+            proved = answered(question, request)[1]
+            if proved.proof is not None:
+                run.referee.ratchet.lift(proved.lower_bound, proved.proof)
+        else:
+            run.run(network)
+    return run.verdict(network, objective)
 
 
 def check_network(network: Network) -> Network:
@@ -116,6 +138,9 @@ def critical_beta(
     loss with ``bias="free"`` and for gated networks with a finite cone penalty. Parameters are those of ``train``.
     """
     question = Question.of(architecture, X, y, loss=loss, beta=1.0, sample_weight=sample_weight)
+    if not question.architecture.cellular:
+        expected = "one whose neurons are a filter with one output weight"
+        raise InputError("architecture", repr(architecture), expected, "use zg.critical_beta_bounds")
     cells = choose_cells(question, arrangements, generator(random_state))
     return question.program(cells).critical_beta()
 
@@ -166,6 +191,8 @@ def critical_beta_bounds(
     if question.architecture.gated:
         raise InputError("architecture", "a gated one", "a ReLU architecture", "use zg.critical_beta with its gates")
     tol, seconds = positive("tol", tol), seconds_of("prove", prove)
+    if not question.architecture.cellular:
+        return feature_price_bounds(question, generator(random_state))
     return price_bounds(question, tol, seconds, generator(random_state))
 
 

@@ -23,6 +23,7 @@ from zerogap.certificate import Certificate
 from zerogap.descent import Descent
 from zerogap.errors import Status
 from zerogap.feature_referee import FeatureReferee
+from zerogap.global_training import null_residual
 from zerogap.history import Iteration
 from zerogap.network import Network
 from zerogap.objective import objective_above
@@ -57,6 +58,37 @@ PATIENCE = 8
 """Rounds without progress before giving up."""
 
 Callback = Callable[[Iteration], object]
+
+
+def train_features(
+    question: Question,
+    *,
+    tol: float,
+    limit: float,
+    rng: np.random.Generator,
+    callback: Callback | None = None,
+    warm_start: Network | None = None,
+) -> tuple[Network, Certificate, list[Iteration], Status]:
+    """Train over all neurons of any architecture: network, certificate, history, status.
+
+    Parameters are those of ``FeatureRun``, and a network of the same shapes to start from.
+    """
+    run = FeatureRun(question, tol, limit, rng, callback)
+    run.run(warm_start)
+    network, objective = run.network()
+    return network, run.verdict(network, objective), run.history, run.status
+
+
+def feature_price_bounds(question: Question, rng: np.random.Generator) -> tuple[float, float]:
+    """The largest price of the residual without neurons: one that search met, and one that nothing exceeds."""
+    run = FeatureRun(question, 1e-3, np.inf, rng)
+    residual = run.referee.feasible(null_residual(question))
+    if residual is None or not residual.any() or not run.features.rows.flat.any():
+        return 0.0, 0.0
+    upper = run.features.price_above(residual)[0]
+    _, values = climb(run.features, residual, run.features.random(STARTS[1], rng))
+    # Values of search carry rounding of their own.
+    return min(float(values.max(initial=0.0)) * (1.0 - 1e-12), upper), upper
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +149,7 @@ class FeatureRun:
     def run(self, warm_start: Network | None = None) -> None:
         """Rounds until the gap is met, nothing improves, or time is up."""
         try:
-            null = self._null_residual()
+            null = null_residual(self.question)
             self._keep(self.best)
             self._bound(null)
             if not null.any() or not self.features.rows.flat.any():
@@ -126,6 +158,25 @@ class FeatureRun:
             self._rounds(self._start(warm_start))
         except KeyboardInterrupt:
             self.status = Status.INTERRUPTED
+
+    def judge(self, network: Network) -> None:
+        """Bound the optimum by the network's own residual."""
+        self._bound(-self.question.loss.gradient(network.outputs(self.question.rows)))
+
+    def best_neuron(self, network: Network) -> tuple[Array, float, float]:
+        """The neuron of largest price for the residual of a network that search meets, its sign and its price.
+
+        The sign is that of its output weight, +1 if there are several of them.
+        """
+        residual = self.referee.feasible(-self.question.loss.gradient(network.outputs(self.question.rows)))
+        nothing = np.zeros(self.features.dimension), 1.0, 0.0
+        if residual is None or not self.features.rows.flat.any():
+            return nothing
+        fresh = self.features.random(STARTS[-1], self.rng)
+        own = self.features.unit(network.weights) if network.width else fresh[:0]
+        points, values = climb(self.features, residual, np.concatenate([own, fresh]))
+        pull = np.tensordot(residual, self.features.forward(points[:1])[0], axes=1)[:, 0]
+        return points[0], float(np.sign(pull[0])) if pull.size == 1 else 1.0, float(values[0])
 
     def _start(self, warm_start: Network | None) -> Weighted:
         if warm_start is not None and warm_start.width:
@@ -248,14 +299,22 @@ class FeatureRun:
         neurons = self._balanced(neurons)
         start = problem.pack(neurons.weights, neurons.second, neurons.offset)
 
+        current = start
+
         def watch(intermediate_result: Any) -> None:
+            nonlocal current
+            current = intermediate_result.x.copy()
             self._passes += 2.0
             if self._late():
                 raise StopIteration
 
         options: Any = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-12, "gtol": 1e-10, "maxcor": 20}
-        end = minimize(problem, start, jac=True, method="L-BFGS-B", callback=watch, options=options).x
-        return self._keep(Weighted(*problem.unpack(np.asarray(end))))
+        try:
+            current = minimize(problem, start, jac=True, method="L-BFGS-B", callback=watch, options=options).x
+        finally:
+            # Ctrl-C loses nothing.
+            self._keep(Weighted(*problem.unpack(np.asarray(current))))
+        return Weighted(*problem.unpack(np.asarray(current)))
 
     # -- bookkeeping -------------------------------------------------------------------------------
 
@@ -263,11 +322,6 @@ class FeatureRun:
         values = self.features.forward(neurons.weights)[0]
         outputs = np.einsum("nam,ma->n", values, neurons.second) + neurons.offset
         return -self.question.loss.gradient(outputs)
-
-    def _null_residual(self) -> Array:
-        if self.question.architecture.offset:
-            return self.question.loss.constant_residual()
-        return -self.question.loss.gradient(np.zeros(self.question.rows.samples))
 
     def _objective(self, neurons: Weighted) -> float:
         """With the cost of balanced neurons."""

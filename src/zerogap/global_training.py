@@ -20,6 +20,7 @@ from zerogap.oracles.relaxation import relax
 from zerogap.oracles.search import random_starts, search
 from zerogap.question import Question
 from zerogap.recovery import thinnest
+from zerogap.routes import Request, Trained
 from zerogap.solvers import Iterate
 
 Array = NDArray[np.float64]
@@ -209,6 +210,14 @@ class GlobalRun:
             estimate = None if residual is None else self.referee.dual_value(residual, self.last.price)
         cells = 0 if self.generation.program is None else self.generation.program.cells.count
         return self.referee.verdict(network, objective, cells=cells, estimate=estimate)
+
+
+def train_globally(question: Question, request: Request) -> Trained:
+    """Train over all neurons of a cellular architecture: network, certificate, history, status."""
+    run = GlobalRun(question, request.tol, request.limit, request.effort, request.rng, request.solver, request.callback)
+    run.run(request.warm_start)
+    network, objective = run.network()
+    return network, run.verdict(network, objective), run.history, run.status
 
 
 def null_residual(question: Question) -> Array:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from zerogap.certification import check_network
 from zerogap.errors import InputError
+from zerogap.feature_training import FeatureRun
 from zerogap.global_referee import GlobalReferee
 from zerogap.network import Network
 from zerogap.oracles.search import random_starts, search
@@ -29,10 +30,10 @@ class Improvement:
 
     Parameters
     ----------
-    direction : (p,) float64
-        First-layer weights, of length one, of the best neuron that search met.
+    direction : (q,) float64
+        Inner weights (``Network.weights``) of the best neuron that search met, the decayed ones of length one.
     sign : float
-        Of its output weight.
+        Of its output weight; +1 if it has several.
     price : float
         |r . phi(direction)| for the residual r of the network. Above beta it shows that the network is not optimal:
         this neuron, added lightly, lowers the objective.
@@ -103,12 +104,15 @@ def improve(
         tol=tol,
         max_time=max_time,
         prove=prove,
-        warm_start=network,
+        warm_start=None if network.architecture.linear else network,
         sample_weight=sample_weight,
         random_state=rng,
         callback=callback,
     )
-    direction, sign, price = best_neuron(question, network, rng)
+    if question.architecture.cellular:
+        direction, sign, price = best_neuron(question, network, rng)
+    else:
+        direction, sign, price = FeatureRun(question, tol, np.inf, rng).best_neuron(network)
     return Improvement(direction, sign, price, question.beta, result)
 
 

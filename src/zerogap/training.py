@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zerogap.architectures import Architecture
 from zerogap.certificate import Certificate
 from zerogap.errors import InputError, Status, ToleranceError
-from zerogap.global_training import GlobalRun
 from zerogap.history import Iteration
 from zerogap.network import Network
-from zerogap.program import Program
 from zerogap.question import Question
-from zerogap.recovery import thinnest
-from zerogap.referee import Referee
-from zerogap.scope import choose_cells
-from zerogap.solvers import SOLVERS, Iterate, make_solver
+from zerogap.routes import Request, answered
+from zerogap.solvers import SOLVERS
 from zerogap.validation import generator, one_of, positive, seconds_of, shown
 
-Array = NDArray[np.float64]
 Callback = Callable[[Iteration], object]
 
 
@@ -77,7 +70,7 @@ def train(
 
     Parameters
     ----------
-    architecture : MLP or CNN
+    architecture : MLP, CNN, LinearCNN, CircularCNN or ThreeLayerCNN
     X : array
         Inputs in the shape that the architecture takes, any real dtype.
     y : (n,) array
@@ -86,9 +79,10 @@ def train(
     beta : float
         Weight decay, > 0.
     arrangements : "generate", "enumerate", int or (P, p) array
-        Over all neurons, whose cells are found as needed (scope ``global``; not for gated networks); all
+        Over all neurons, found as needed (scope ``global``; not for gated networks); all
         cells, listed (``global``, tiny problems); that many sampled cells (``sampled``, or ``gated``); or
-        the cells of given gate vectors. Among networks whose objectives differ by less than a tenth of
+        the cells of given gate vectors (MLP and CNN with one output weight for each filter, and gated networks).
+        Linear networks know "generate" only. Among networks whose objectives differ by less than a tenth of
         `tol`, the one with the fewest neurons is returned, and of those the one of least objective.
     tol : float
         Relative duality gap asked for.
@@ -97,7 +91,8 @@ def train(
     prove : bool or float
         With "generate": seconds for branch and bound, in all (True: no limit, False: none). They change the
         bound, never the truth of the claim. Where branch and bound is not finished, or the rows have more
-        than 12 dimensions, the bound is that of a relaxation, or of the last threshold that was proved.
+        than 12 dimensions, the bound is that of a relaxation, or of the last threshold that was proved. Linear
+        networks have a closed form instead, and other poolings and depths a relaxation; these take no time.
     warm_start : Network, optional
         With "generate": a network, trained by anyone, whose neurons name the first cells. By default
         random neurons that slide to rest name them (``zerogap.sliding``).
@@ -124,7 +119,6 @@ def train(
     Pilanci and Ergen (ICML 2020), Theorem 1; Ergen and Pilanci (ICLR 2021) for convolutions; derived in
     docs/theory.md.
     """
-    started = time.monotonic()
     question = Question.of(architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
     tol = positive("tol", tol)
     limit = np.inf if max_time is None else positive("max_time", max_time, infinite=True)
@@ -134,56 +128,8 @@ def train(
     effort, rng = seconds_of("prove", prove), generator(random_state)
     if warm_start is not None:
         check_warm_start(question, warm_start, arrangements)
-    if isinstance(arrangements, str) and arrangements == "generate":
-        refuse_gates(architecture)
-        run = GlobalRun(question, tol, limit, effort, rng, solver, callback)
-        run.run(warm_start)
-        network, objective = run.network()
-        certificate = run.verdict(network, objective)
-        return Result(network, certificate, tuple(run.history), settled(run.status, certificate, tol))
-    cells = choose_cells(question, arrangements, rng)
-    program = question.program(cells)
-    referee = Referee(question, program)
-    history: list[Iteration] = []
-    best: Iterate | None = None  # least objective
-    closest: Iterate | None = None  # least gap by the solver's own account
-    status = Status.STALLED
-    iterates: Iterable[Iterate] = ()
-    if np.all(program.null_residual() == 0.0) or not cells.count:
-        status = Status.OPTIMAL
-    else:
-        iterates = make_solver(solver, program, tol=0.1 * tol, max_time=limit)
-    try:
-        for iterate in iterates:
-            best = iterate if best is None or iterate.primal <= best.primal else best
-            closest = iterate if closest is None or abs(iterate.gap) <= abs(closest.gap) else closest
-            referee.hear_residual(iterate.residual, iterate.multipliers)
-            record = _record(time.monotonic() - started, program, best, referee)
-            history.append(record)
-            if record.gap <= 0.5 * tol:
-                status = Status.OPTIMAL
-                break
-            if callback is not None and callback(record):
-                status = Status.STOPPED
-                break
-            if record.time >= limit:
-                status = Status.TIME_LIMIT
-                break
-    except KeyboardInterrupt:
-        status = Status.INTERRUPTED
-    if status is Status.STALLED and time.monotonic() - started >= limit:
-        status = Status.TIME_LIMIT
-    network, objective = thinnest(question, program, best, tol)
-    try:
-        referee.ratchet.lower(objective)
-        patient = status in (Status.STALLED, Status.OPTIMAL)
-        if closest is not None and patient and referee.verdict(network, objective).gap > tol:
-            referee.hear_residual(closest.residual, closest.multipliers, refine=True)
-        if referee.ratchet.proof is None or referee.verdict(network, objective).gap > tol:
-            referee.hear_network(network, refine=patient)
-    except KeyboardInterrupt:
-        status = Status.INTERRUPTED
-    certificate = referee.verdict(network, objective)
+    request = Request(arrangements, tol, limit, effort, rng, callback, solver, warm_start)
+    network, certificate, history, status = answered(question, request)
     return Result(network, certificate, tuple(history), settled(status, certificate, tol))
 
 
@@ -197,14 +143,6 @@ def settled(status: Status, certificate: Certificate, tol: float) -> Status:
     return Status.SEARCHED if searched else Status.STALLED
 
 
-def refuse_gates(architecture: Architecture) -> None:
-    """Generation is for ReLU networks: the gates of a gated network are part of the question."""
-    if architecture.gated:
-        raise InputError(
-            "arrangements", "'generate' with gated=True", "a number or an array of gates", "pass arrangements=200"
-        )
-
-
 def check_warm_start(question: Question, network: Network, arrangements: Any) -> None:
     """A starting network must fit the data, and only generation uses one."""
     if not isinstance(network, Network) or network.gates is not None:
@@ -215,16 +153,14 @@ def check_warm_start(question: Question, network: Network, arrangements: Any) ->
         raise InputError(
             "warm_start", f"one with arrangements={shown(arrangements)}", "none", "pass arrangements='generate'"
         )
-    if network.width and network.first.shape[1] != question.rows.dimension:
+    if question.architecture.linear:
+        raise InputError("warm_start", "one for a linear network", "None: its program needs none", "leave it out")
+    features = question.architecture.features(question.rows)
+    shape = (features.dimension, features.outputs)
+    if network.width and (network.weights.shape[1], network.readout.shape[1]) != shape:
         raise InputError(
             "warm_start",
-            f"neurons with {network.first.shape[1]} entries",
-            f"{question.rows.dimension}, as in the rows of X",
+            f"neurons with {network.weights.shape[1]} entries and {network.readout.shape[1]} output weights",
+            f"{shape[0]} and {shape[1]}, as for X",
             "use a network of the same architecture and input shape",
         )
-
-
-def _record(seconds: float, program: Program, best: Iterate, referee: Referee) -> Iteration:
-    sizes = program.gauge.value(best.blocks)
-    width = int(np.sum(sizes > 1e-6 * sizes.max(initial=0.0)))
-    return Iteration(seconds, best.passes, 0, best.primal, referee.ratchet.bound, width)

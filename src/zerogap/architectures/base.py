@@ -114,6 +114,11 @@ class Architecture(ABC):
         return False
 
     @property
+    def linear(self) -> bool:
+        """Whether features are linear in the inner weights."""
+        return False
+
+    @property
     def gated(self) -> bool:
         """Whether fixed gates decide what passes."""
         return False

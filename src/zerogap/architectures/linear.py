@@ -48,6 +48,10 @@ class LinearCNN(Convolution, Architecture):
         self.check_geometry()
         check_pooling(self, ("none", "sum", "average"))
 
+    @property
+    def linear(self) -> bool:
+        return True
+
     def plain_rows(self, X: Any) -> Rows:
         rows = self.patches(X)
         if self.pooling != "average":

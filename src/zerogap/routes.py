@@ -1,0 +1,116 @@
+"""Which algorithm answers a question: one for every kind of neuron and of arrangement.
+
+| neurons                                      | all, found as needed ("generate") | of listed cells                   |
+|----------------------------------------------|-----------------------------------|-----------------------------------|
+| a filter with one output weight, shared walls| ``global_training``               | ``cell_training``                 |
+| linear in their inner weights                | ``spectral_training``             | none: there is nothing to list    |
+| one output weight, walls of their own        | ``feature_training``              | ``piece_training``                |
+| several output weights                       | ``feature_training``              | ``rank_one_training``             |
+| several output weights, gated                | none: gates belong to the question| ``spectral_training``             |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zerogap.certificate import Certificate
+from zerogap.errors import InputError, Status
+from zerogap.history import Iteration
+from zerogap.network import Network
+from zerogap.question import Question
+
+Trained = tuple[Network, Certificate, Sequence[Iteration], Status]
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """How to train, apart from the question: the checked arguments of ``zg.train``.
+
+    Parameters
+    ----------
+    arrangements : "generate", "enumerate", int or (P, p) array
+    tol : float
+    limit : float
+        Seconds for the network.
+    effort : float
+        Seconds for branch and bound.
+    rng : Generator
+    callback : callable, optional
+    solver : str
+    warm_start : Network, optional
+    """
+
+    arrangements: Any
+    tol: float
+    limit: float
+    effort: float
+    rng: np.random.Generator
+    callback: Callable[[Iteration], object] | None = None
+    solver: str = "interior_point"
+    warm_start: Network | None = None
+
+    @property
+    def generate(self) -> bool:
+        return isinstance(self.arrangements, str) and self.arrangements == "generate"
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """The keyword arguments that all algorithms share."""
+        return {"tol": self.tol, "limit": self.limit, "rng": self.rng, "callback": self.callback}
+
+
+def answered(question: Question, request: Request) -> Trained:
+    """Train by the algorithm of the table above.
+
+    Raises
+    ------
+    InputError
+        If the table has none, or the algorithm cannot take the arrangements.
+    """
+    architecture = question.architecture
+    if request.generate and architecture.gated:
+        raise InputError(
+            "arrangements", "'generate' with gated=True", "a number or an array of gates", "pass arrangements=200"
+        )
+    if architecture.cellular:
+        return _cellular(question, request)
+    if request.solver != "interior_point":
+        expected = f"'interior_point': {architecture!r} has no cell program with shared walls"
+        raise InputError("solver", repr(request.solver), expected, "leave solver out")
+    if request.generate:
+        return _generated(question, request)
+    if architecture.gated:
+        from zerogap.spectral_training import train_gated
+
+        return train_gated(question, request.arrangements, **request.common)
+    if architecture.features(question.rows).outputs > 1:
+        from zerogap.rank_one_training import train_rank_one
+
+        return train_rank_one(question, request.arrangements, **request.common)
+    from zerogap.piece_training import train_by_pieces
+
+    return train_by_pieces(question, request.arrangements, **request.common)
+
+
+def _cellular(question: Question, request: Request) -> Trained:
+    if request.generate:
+        from zerogap.global_training import train_globally
+
+        return train_globally(question, request)
+    from zerogap.cell_training import train_over_cells
+
+    return train_over_cells(question, request.arrangements, **request.common, solver=request.solver)
+
+
+def _generated(question: Question, request: Request) -> Trained:
+    if question.architecture.linear:
+        from zerogap.spectral_training import train_spectral
+
+        return train_spectral(question, **request.common)
+    from zerogap.feature_training import train_features
+
+    return train_features(question, **request.common, warm_start=request.warm_start)
