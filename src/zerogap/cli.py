@@ -10,6 +10,7 @@ import json
 import sys
 import time
 import zlib
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zerogap import checker
-from zerogap.architectures import CNN, MLP, Architecture
+from zerogap.architectures import CNN, MLP, Architecture, CircularCNN, LinearCNN, ThreeLayerCNN, from_config
 from zerogap.baselines import train_by_gradient
 from zerogap.certificate import Certificate
 from zerogap.certification import certify
@@ -46,6 +47,9 @@ console = Console()
 class Arch(StrEnum):
     mlp = "mlp"
     cnn = "cnn"
+    linear_cnn = "linear-cnn"
+    circular_cnn = "circular-cnn"
+    three_layer_cnn = "three-layer-cnn"
 
 
 class Bias(StrEnum):
@@ -63,6 +67,13 @@ class LossName(StrEnum):
 class Pooling(StrEnum):
     sum = "sum"
     average = "average"
+    max = "max"
+    none = "none"
+
+
+class Readout(StrEnum):
+    weights = "weights"
+    sum = "sum"
 
 
 class Compare(StrEnum):
@@ -99,14 +110,22 @@ def fit(
     arch: Annotated[Arch, typer.Option(help="Fully connected or convolutional.")] = Arch.mlp,
     beta: Beta = 1.0,
     loss: Loss = LossName.squared,
-    kernel_size: Annotated[int, typer.Option(help="Filter size of a CNN.")] = 3,
-    stride: Annotated[int, typer.Option(help="Stride of a CNN.")] = 1,
-    padding: Annotated[int, typer.Option(help="Zero padding of a CNN.")] = 0,
-    dilation: Annotated[int, typer.Option(help="Dilation of a CNN.")] = 1,
-    pooling: Annotated[Pooling, typer.Option(help="Pooling over all positions.")] = Pooling.sum,
-    bias: Annotated[Bias, typer.Option(help="Penalised, absent, or unpenalised bias.")] = Bias.true,
-    gated: Annotated[bool, typer.Option("--gated", help="Train a gated network.")] = False,
-    cone_penalty: Annotated[float, typer.Option(help="Price of contradicting the gates (gated networks).")] = 0.0,
+    kernel_size: Annotated[int | None, typer.Option(help="Filter size of a CNN.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Stride of a CNN.")] = None,
+    padding: Annotated[int | None, typer.Option(help="Zero padding of a CNN.")] = None,
+    dilation: Annotated[int | None, typer.Option(help="Dilation of a CNN.")] = None,
+    pooling: Annotated[Pooling | None, typer.Option(help="Over all positions, or over each window.")] = None,
+    window: Annotated[int | None, typer.Option(help="Pool over windows of this size.")] = None,
+    readout: Annotated[Readout | None, typer.Option(help="A weight for every window, or one for their sum.")] = None,
+    slope: Annotated[float | None, typer.Option(help="Of leaky ReLU for negative values.")] = None,
+    depth: Annotated[int | None, typer.Option(help="Layers of a circular CNN.")] = None,
+    normalisation: Annotated[str | None, typer.Option(help="Of the filters of a deep circular CNN.")] = None,
+    tied: Annotated[bool | None, typer.Option("--tied", help="One filter for all positions of three layers.")] = None,
+    bias: Annotated[Bias | None, typer.Option(help="Penalised, absent, or unpenalised bias.")] = None,
+    gated: Annotated[bool | None, typer.Option("--gated", help="Train a gated network.")] = None,
+    cone_penalty: Annotated[
+        float | None, typer.Option(help="Price of contradicting the gates (gated networks).")
+    ] = None,
     cells: Cells = None,
     prove: Prove = 30.0,
     tol: Annotated[float, typer.Option(help="Relative duality gap asked for.")] = 1e-4,
@@ -123,7 +142,21 @@ def fit(
 ) -> None:
     """Train a network and certify it."""
     architecture = _architecture(
-        arch, kernel_size, stride, padding, dilation, pooling, bias, gated=gated, cone_penalty=cone_penalty
+        arch,
+        kernel_size=kernel_size,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        pooling=pooling,
+        window=window,
+        readout=readout,
+        slope=slope,
+        depth=depth,
+        normalisation=normalisation,
+        tied=tied,
+        bias=None if bias is None else {"true": True, "false": False, "free": "free"}[bias.value],
+        gated=gated,
+        cone_penalty=cone_penalty,
     )
     everything = load_dataset(data, target=target)
     if everything.classes is not None and len(everything.classes) != 2:
@@ -152,7 +185,7 @@ def fit(
             X,
             training.y,
             **arguments,
-            arrangements=_cells(cells or ("200" if gated else "generate")),
+            arrangements=_cells(cells or ("200" if architecture.gated else "generate")),
             tol=tol,
             max_time=max_time,
             prove=prove,
@@ -219,7 +252,7 @@ def check_command(
         raise typer.Exit(1)
     everything = load_dataset(data, target=target)
     X = everything.X
-    if claim.architecture["kind"] == "MLP":
+    if from_config(claim.architecture).flat:
         X = X.reshape(len(everything), -1)
     try:
         recheck: Any = checker.check
@@ -239,31 +272,23 @@ def datasets() -> None:
     console.print(table)
 
 
-def _architecture(
-    arch: Arch,
-    kernel_size: int,
-    stride: int,
-    padding: int,
-    dilation: int,
-    pooling: Pooling,
-    bias: Bias,
-    *,
-    gated: bool,
-    cone_penalty: float,
-) -> Architecture:
-    chosen: Any = {"true": True, "false": False, "free": "free"}[bias.value]
-    if arch is Arch.mlp:
-        return MLP(bias=chosen, gated=gated, cone_penalty=cone_penalty)
-    return CNN(
-        kernel_size,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        pooling=pooling.value,
-        bias=chosen,
-        gated=gated,
-        cone_penalty=cone_penalty,
-    )
+def _architecture(arch: Arch, **options: Any) -> Architecture:
+    """The architecture of that name with the options that were given."""
+    kind = {
+        Arch.mlp: MLP,
+        Arch.cnn: CNN,
+        Arch.linear_cnn: LinearCNN,
+        Arch.circular_cnn: CircularCNN,
+        Arch.three_layer_cnn: ThreeLayerCNN,
+    }[arch]
+    given = {name: str(value) if isinstance(value, StrEnum) else value for name, value in options.items()}
+    given = {name: value for name, value in given.items() if value is not None}
+    known = [field.name for field in fields(kind)]
+    for name in given:
+        if name not in known:
+            flag = "--" + name.replace("_", "-")
+            raise InputError(flag, f"given with --arch {arch}", f"one of {known}", f"leave {flag} out")
+    return kind(**given)
 
 
 def _cells(text: str) -> int | str:
@@ -271,8 +296,8 @@ def _cells(text: str) -> int | str:
 
 
 def _inputs(architecture: Architecture, data: Dataset) -> Any:
-    """An MLP takes images flattened."""
-    return data.X.reshape(len(data), -1) if isinstance(architecture, MLP) else data.X
+    """Some architectures take images flattened."""
+    return data.X.reshape(len(data), -1) if architecture.flat else data.X
 
 
 def _test_score(network: Network, testing: Dataset | None) -> float | None:

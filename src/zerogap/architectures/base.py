@@ -114,6 +114,11 @@ class Architecture(ABC):
         return False
 
     @property
+    def flat(self) -> bool:
+        """Whether an input is a vector."""
+        return False
+
+    @property
     def linear(self) -> bool:
         """Whether features are linear in the inner weights."""
         return False

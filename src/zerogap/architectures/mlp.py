@@ -19,6 +19,10 @@ class MLP(TwoLayer):
     Inputs have shape (n, d): one row per sample. Parameters are those of ``TwoLayer``.
     """
 
+    @property
+    def flat(self) -> bool:
+        return True
+
     def plain_rows(self, X: Any) -> Rows:
         array = finite_array("X", X)
         if array.ndim != 2:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zerogap.architectures import CNN
+from zerogap.architectures.convolution import Convolution
 from zerogap.certificate import Certificate
 from zerogap.errors import MissingExtraError
 from zerogap.files import write_atomically
@@ -58,7 +58,8 @@ def filters_picture(network: Network, path: Path, image_shape: tuple[int, ...] |
     MissingExtraError, DataFileError
         As in ``gap_picture``.
     """
-    mass = np.linalg.norm(network.first, axis=1) * np.abs(network.second)
+    mass = np.linalg.norm(network.first, axis=1) * np.linalg.norm(network.readout, axis=1)
+    signs = np.sign(network.second) if network.second.ndim == 1 else np.ones(network.width)
     order = np.argsort(-mass)[:SHOWN]
     columns = max(1, min(8, order.size))
     rows = max(1, -(-order.size // columns))
@@ -67,18 +68,26 @@ def filters_picture(network: Network, path: Path, image_shape: tuple[int, ...] |
     for axis in axes:
         axis.set_axis_off()
     for axis, neuron in zip(axes, order, strict=False):
-        picture = _as_image(network, network.first[neuron], image_shape)
+        picture = _as_image(network, _filter(network, neuron), image_shape)
         reach = max(float(np.abs(picture).max()), 1e-300)
         axis.imshow(picture, cmap="RdBu_r", vmin=-reach, vmax=reach)
-        axis.set_title(f"{np.sign(network.second[neuron]) * mass[neuron]:+.2g}", fontsize=7)
+        axis.set_title(f"{signs[neuron] * mass[neuron]:+.2g}", fontsize=7)
     _write(figure, path)
+
+
+def _filter(network: Network, neuron: int) -> Any:
+    """The filter of a neuron; of those of several positions, the one with the largest weight."""
+    if network.filters is None:
+        return network.first[neuron]
+    filters = network.filters[neuron]
+    return filters if filters.ndim == 1 else filters[int(np.abs(network.first[neuron, : len(filters)]).argmax())]
 
 
 def _as_image(network: Network, weights: Any, image_shape: tuple[int, ...] | None) -> Any:
     """Weights without the bias in two dimensions; channels are averaged."""
     values = weights if network.architecture.bias is False else weights[:-1]
     shape = image_shape
-    if isinstance(network.architecture, CNN):
+    if isinstance(network.architecture, Convolution):
         size = network.architecture.kernel_size
         shape = size if isinstance(size, tuple) else (size, size)
         if len(shape) == 1 or values.size % int(np.prod(shape)):
