@@ -42,7 +42,9 @@ class Descent:
         values, _ = self.features.forward(weights)
         spread = float(np.sqrt(np.mean(np.einsum("nam,ma->n", values, second) ** 2)))
         size = 1.0 / np.sqrt(max(spread, 1e-300))
-        return self.pack(np.where(self.features.scaled, size * weights, weights), size * second, self._question.constant)
+        return self.pack(
+            np.where(self.features.scaled, size * weights, weights), size * second, self._question.constant
+        )
 
     def pack(self, weights: Array, second: Array, offset: float) -> Array:
         """The flat vector of theta (m, q), w (m, a) and the offset."""

@@ -43,12 +43,13 @@ class PooledFeatures(Features):
     gates: Array | None = None
 
     @cached_property
-    def _windows(self) -> NDArray[np.intp]:
+    def windows_of_rows(self) -> NDArray[np.intp]:
+        """The positions of every window, (Q, r)."""
         return np.arange(self.rows.matrix.shape[1])[None] if self.windows is None else self.windows
 
     @property
     def outputs(self) -> int:
-        return 1 if self.summed else int(self._windows.shape[0])
+        return 1 if self.summed else int(self.windows_of_rows.shape[0])
 
     @property
     def dimension(self) -> int:
@@ -56,7 +57,7 @@ class PooledFeatures(Features):
 
     @property
     def roundings(self) -> int:
-        return self.dimension + int(self._windows.size) + 4
+        return self.dimension + int(self.windows_of_rows.size) + 4
 
     @property
     def _scale(self) -> float:
@@ -79,13 +80,15 @@ class PooledFeatures(Features):
 
         def back(cotangent: Array) -> Array:
             n, positions, m = inner.shape
-            each = np.broadcast_to(cotangent * self._scale, (n, self._windows.shape[0], m))
+            each = np.broadcast_to(cotangent * self._scale, (n, self.windows_of_rows.shape[0], m))
             spread = np.zeros_like(inner)
             if self.largest:
-                places = self._windows[np.arange(self._windows.shape[0])[None, :, None], chosen]  # (n, Q, m)
+                places = self.windows_of_rows[
+                    np.arange(self.windows_of_rows.shape[0])[None, :, None], chosen
+                ]  # (n, Q, m)
                 np.put_along_axis(spread, places, each, axis=1)
             else:
-                spread[:, self._windows.ravel()] = np.repeat(each, self._windows.shape[1], axis=1)
+                spread[:, self.windows_of_rows.ravel()] = np.repeat(each, self.windows_of_rows.shape[1], axis=1)
             spread *= slopes
             return np.asarray(spread.reshape(n * positions, m).T @ self.rows.flat)
 
@@ -93,10 +96,10 @@ class PooledFeatures(Features):
 
     def _gather(self, values: Array) -> Array:
         """Values (n, K, m) by windows, (n, Q, r, m)."""
-        count, size = self._windows.shape
-        if np.array_equal(self._windows.ravel(), np.arange(values.shape[1])):
+        count, size = self.windows_of_rows.shape
+        if np.array_equal(self.windows_of_rows.ravel(), np.arange(values.shape[1])):
             return values.reshape(values.shape[0], count, size, -1)
-        return values[:, self._windows]
+        return values[:, self.windows_of_rows]
 
     def _activate(self, inner: Array, width: float) -> tuple[Array, Array]:
         """act and its derivative; with a width, a parabola around the kink."""
@@ -124,9 +127,9 @@ class PooledFeatures(Features):
         (sum_s r_s phi_sq)^2 <= R sum_s r_s phi_sq^2 and phi_sq^2 <= c scale^2 sum_k (m_sk . u)^2 (maximum: c = 1).
         A negative slope mixes the signs; then |r_s| takes the place of r_s.
         """
-        count = 1 if self.largest else int(self._windows.shape[1])
-        count *= int(self._windows.shape[0]) if self.summed else 1
-        matrix, stretch = bounded_bias(self.rows.matrix[:, np.unique(self._windows)], free=self.free)
+        count = 1 if self.largest else int(self.windows_of_rows.shape[1])
+        count *= int(self.windows_of_rows.shape[0]) if self.summed else 1
+        matrix, stretch = bounded_bias(self.rows.matrix[:, np.unique(self.windows_of_rows)], free=self.free)
         parts = []
         for weights in [np.abs(residual)] if self.slope else [np.maximum(residual, 0.0), np.maximum(-residual, 0.0)]:
             gram, error = weighted_gram(matrix, weights)
