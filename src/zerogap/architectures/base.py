@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from zerogap.errors import InputError
 from zerogap.features import Features
+from zerogap.features.pooled import PooledFeatures
+from zerogap.features.pooled_pieces import pooled_pieces
 from zerogap.gauges import EuclideanGauge
 from zerogap.pieces import Choose, Pieces
 from zerogap.program import Program
@@ -249,3 +251,19 @@ class TwoLayer(Architecture):
     @property
     def offset(self) -> bool:
         return self.bias == "free" and not self.gated
+
+    @abstractmethod
+    def features(self, rows: Rows) -> PooledFeatures: ...
+
+    def pieces(self, rows: Rows, choose: Choose) -> Pieces:
+        features = self.features(rows)
+        if self.gated:
+            raise InputError("arrangements", f"cells for {self!r}", "a ReLU network", "leave out gated")
+        if features.outputs > 1:
+            raise InputError(
+                "arrangements",
+                "a list of cells",
+                f"'generate': neurons of {self!r} have {features.outputs} output weights here",
+                "pass arrangements='generate', or readout='sum'",
+            )
+        return pooled_pieces(features, choose)

@@ -1,6 +1,7 @@
 """Data sets with a name: those that scikit-learn ships, a part of Fashion-MNIST, and planted networks.
 
-Nothing is downloaded. A name may be followed by a colon and a choice: ``digits:3,8`` has these two classes in this order, and
+Nothing is downloaded. A name may be followed by a colon and a choice: ``digits:3,8`` has these two classes in this
+order, and
 ``planted:n=200,d=4`` sets the sizes.
 """
 
@@ -21,7 +22,7 @@ NAMED_SETS: dict[str, str] = {
     "digits": "1797 images of 8 x 8 pixels, divided by 16; classes 0 to 9; choose some by digits:3,8",
     "breast_cancer": "569 samples of 30 features; classes malignant, benign",
     "diabetes": "442 samples of 10 features, centred and of norm 1 as scikit-learn ships them; regression",
-    "fashion": "3000 images of 14 x 14 pixels, divided by 255: 300 of each class of Fashion-MNIST at half size; classes "
+    "fashion": "3000 images of 14 x 14 pixels, divided by 255: 300 of each class of Fashion-MNIST, shrunk; classes "
     "t-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, boot; choose some by fashion:shirt,coat",
     "iris": "150 samples of 4 features; classes setosa, versicolor, virginica; choose some by iris:setosa,virginica",
     "planted": "a hidden network on Gaussian inputs; planted:n=100,d=5,neurons=10,noise=0.1,seed=0; regression",

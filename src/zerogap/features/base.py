@@ -161,7 +161,12 @@ def bounded_bias(matrix: Array, *, free: bool) -> tuple[Array, float]:
     """
     if not free:
         return matrix, 1.0
-    reach = np.abs(matrix[..., :-1]).max(axis=(0, 1), initial=0.0)
     scaled = matrix.copy()
-    scaled[..., -1] *= float(np.linalg.norm(reach)) * (1.0 + 1e-12)
+    scaled[..., -1] *= bias_reach(matrix)
     return scaled, float(np.sqrt(2.0)) * (1.0 + 1e-15)
+
+
+def bias_reach(matrix: Array) -> float:
+    """||B|| of ``bounded_bias``, rounded up; matrix (n, K, p) with the column of ones last."""
+    reach = np.abs(matrix[..., :-1]).max(axis=(0, 1), initial=0.0)
+    return float(np.linalg.norm(reach)) * (1.0 + 1e-12)

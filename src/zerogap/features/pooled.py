@@ -44,19 +44,20 @@ class PooledFeatures(Features):
     gates: Array | None = None
 
     @cached_property
-    def _windows(self) -> NDArray[np.intp]:
+    def windows_of_rows(self) -> NDArray[np.intp]:
+        """The positions of every window, (Q, r)."""
         return np.arange(self.rows.matrix.shape[1])[None] if self.windows is None else self.windows
 
     @cached_property
     def _window(self) -> NDArray[np.intp]:
         """The window of every position, -1 for those in none; (K,)."""
         window = np.full(self.rows.matrix.shape[1], -1, dtype=np.intp)
-        window[self._windows] = np.arange(self._windows.shape[0])[:, None]
+        window[self.windows_of_rows] = np.arange(self.windows_of_rows.shape[0])[:, None]
         return window
 
     @property
     def outputs(self) -> int:
-        return 1 if self.summed else int(self._windows.shape[0])
+        return 1 if self.summed else int(self.windows_of_rows.shape[0])
 
     @property
     def dimension(self) -> int:
@@ -64,7 +65,7 @@ class PooledFeatures(Features):
 
     @property
     def roundings(self) -> int:
-        return self.dimension + int(self._windows.size) + 4
+        return self.dimension + int(self.windows_of_rows.size) + 4
 
     @property
     def _scale(self) -> float:
@@ -77,7 +78,7 @@ class PooledFeatures(Features):
         from zerogap.features import kernels
 
         inner = self.rows.preactivations(weights)  # (n, K, m)
-        flat, window, count = self.rows.flat, self._window, int(self._windows.shape[0])
+        flat, window, count = self.rows.flat, self._window, int(self.windows_of_rows.shape[0])
         reach = width * np.abs(inner).max(axis=(0, 1), initial=0.0)
         if self.gates is not None:
             passed = self.rows.preactivations(self.gates) >= 0.0
@@ -103,7 +104,7 @@ class PooledFeatures(Features):
     def magnitude(self, weights: Array) -> Array:
         inner = np.abs(self.rows.matrix) @ np.abs(weights).T
         # The sum over a window is above its maximum.
-        values = inner[:, self._windows].sum(axis=2) * self._scale
+        values = inner[:, self.windows_of_rows].sum(axis=2) * self._scale
         return np.asarray(values.sum(axis=1, keepdims=True) if self.summed else values)
 
     def price_above(self, residual: Array) -> tuple[float, str]:
@@ -121,9 +122,9 @@ class PooledFeatures(Features):
                 self.linear_price(self.rows.matrix * part[..., None], residual) for part in active.transpose(2, 0, 1)
             ]
             return max(prices, default=0.0), "enumeration"
-        count = 1 if self.largest else int(self._windows.shape[1])
-        count *= int(self._windows.shape[0]) if self.summed else 1
-        matrix, stretch = bounded_bias(self.rows.matrix[:, np.unique(self._windows)], free=self.free)
+        count = 1 if self.largest else int(self.windows_of_rows.shape[1])
+        count *= int(self.windows_of_rows.shape[0]) if self.summed else 1
+        matrix, stretch = bounded_bias(self.rows.matrix[:, np.unique(self.windows_of_rows)], free=self.free)
         parts = []
         for weights in [np.abs(residual)] if self.slope else [np.maximum(residual, 0.0), np.maximum(-residual, 0.0)]:
             gram, error = weighted_gram(matrix, weights)
@@ -149,9 +150,9 @@ class PooledFeatures(Features):
         """
         kept = matrix[:, :, self.penalised]
         positions = [np.tensordot(residual, kept, axes=1), np.tensordot(np.abs(residual), np.abs(kept), axes=1)]
-        gradient, magnitude = [self._scale * part[self._windows].sum(axis=1) for part in positions]  # (a, p)
+        gradient, magnitude = [self._scale * part[self.windows_of_rows].sum(axis=1) for part in positions]  # (a, p)
         if self.summed:
             gradient, magnitude = gradient.sum(axis=0, keepdims=True), magnitude.sum(axis=0, keepdims=True)
-        operations = residual.size + int(self._windows.size) + 8
+        operations = residual.size + int(self.windows_of_rows.size) + 8
         error = enlarged(gamma(operations) * float(np.linalg.norm(magnitude)), magnitude.size + 8)
         return singular_value_above(gradient, error)
