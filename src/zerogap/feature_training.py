@@ -45,14 +45,14 @@ SLIDE = 60
 STARTS = (100, 400, 2000)
 """Random starts of the search, at three efforts: the next one is made when search finds nothing."""
 
-WORK = 6e8
+WORK = 1e7
 """Pre-activations that all starts of one search may have; it limits the starts on large problems."""
 
 INSERTED = 40
 """Neurons that join in one round, at most."""
 
-FEW = 40_000
-"""Output weights for which the group lasso is solved; more are left to the sliding."""
+FEW = 8_000
+"""Output weights that the group lasso takes; of more, only their sizes are free, and sliding turns them."""
 
 PATIENCE = 8
 """Rounds without progress before giving up."""
@@ -156,6 +156,8 @@ class FeatureRun:
                 self.status = Status.OPTIMAL
                 return
             self._rounds(self._start(warm_start))
+            if self.status is Status.TIME_LIMIT and self.best.weights.shape[0]:
+                self.estimate = self._thorough(1)
         except KeyboardInterrupt:
             self.status = Status.INTERRUPTED
 
@@ -220,12 +222,13 @@ class FeatureRun:
             idle = 0 if self.lowest < before * (1.0 - 0.02 * self.tol) else idle + 1
             effort = min(effort + (idle > 2), len(STARTS) - 1)
         if self.best.weights.shape[0] and self.status is Status.STALLED:
-            self.estimate = self._thorough()
+            self.estimate = self._thorough(len(STARTS) - 1)
 
-    def _thorough(self) -> float | None:
-        """What a last thorough search suggests for the best network."""
+    def _thorough(self, effort: int) -> float | None:
+        """What a last search suggests for the best network."""
         best, residual = self._reweighted(self.best, 0.1 * self.tol)
-        return self._estimate(residual, self._search(residual, best, len(STARTS) - 1)[1])
+        self._bound(residual)
+        return self._estimate(residual, self._search(residual, best, effort)[1])
 
     # -- steps -------------------------------------------------------------------------------------
 
@@ -235,28 +238,26 @@ class FeatureRun:
         size = self.features.sizes(neurons.weights)
         unit = np.where(self.features.scaled, neurons.weights / np.maximum(size, 1e-300)[:, None], neurons.weights)
         second = neurons.second * size[:, None]
-        if second.size > FEW:
-            return neurons, self._residual(neurons)
         values = self.features.forward(unit)[0]
+        directions: Array | None = None
+        if second.size > FEW:
+            directions = second / np.maximum(np.linalg.norm(second, axis=1, keepdims=True), 1e-300)
+            values = np.einsum("nam,ma->nm", values, directions)[:, None]
         self._passes += 2.0
-        residual = None
+        offset, residual = neurons.offset, self._residual(neurons)
         for iterate in group_lasso(values, question.loss, question.beta, offset=question.architecture.offset, tol=aim):
             second, offset, residual = iterate.blocks[0], iterate.offset, iterate.residual
-            if time.monotonic() - self.started >= self.limit:
-                self.status = Status.TIME_LIMIT
+            if self._late():
                 break
-        if residual is None:
-            return neurons, self._residual(neurons)
-        weighted = Weighted(unit, second, offset)
-        self._keep(weighted)
-        return weighted, residual
+        second = second if directions is None else second * directions
+        return self._keep(Weighted(unit, second, offset)), residual
 
     def _search(self, residual: Array, neurons: Weighted, effort: int) -> tuple[Array, float]:
         """New neurons (k, q) whose price is above beta, and the largest price met."""
         balanced = self.referee.feasible(residual)
         if balanced is None:
             return neurons.weights[:0], np.inf
-        most = max(20, int(WORK / self.features.rows.flat.size))
+        most = max(20, int(WORK / self.features.rows.flat.shape[0]))
         fresh = self.features.random(min(STARTS[effort], most), self.rng)
         own = self.features.unit(neurons.weights)
         own = own[np.argsort(-prices(self.features, balanced, own), kind="stable")[: fresh.shape[0]]]
