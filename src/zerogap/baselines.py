@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from zerogap.architectures import Architecture
-from zerogap.descent import Descent, adam, gradient_descent, lbfgs
+from zerogap.descent import Descent, adam, lbfgs, stochastic
 from zerogap.errors import InputError
 from zerogap.network import Network
 from zerogap.question import Question
@@ -34,7 +34,7 @@ def train_by_gradient(
     sample_weight: Any = None,
     random_state: int | np.random.Generator | None = 0,
 ) -> Network:
-    """A network of fixed width trained by L-BFGS, Adam or gradient descent from one random start.
+    """A network of fixed width trained by L-BFGS, Adam or SGD from one random start.
 
     Parameters
     ----------
@@ -45,8 +45,10 @@ def train_by_gradient(
     width : int
         Number of neurons.
     method : "lbfgs", "adam" or "sgd"
-        Full batch; the last two with a step size that falls to zero along a half cosine, "sgd" with momentum 0.9.
+        The first two with all samples in each step, "sgd" with a tenth of them and momentum 0.9; the step size of the
+        last two falls to zero along a half cosine.
     iterations : int
+        Steps, or epochs of "sgd".
     rate : float, optional
         The first step size; default 1e-2 for Adam and 1e-3 for "sgd".
     random_state : int, Generator or None
@@ -64,15 +66,18 @@ def train_by_gradient(
     if isinstance(architecture, Architecture) and architecture.gated:
         raise InputError("architecture", "a gated one", "a ReLU architecture", "its gates are not trained by gradients")
     one_of("method", method, ("lbfgs", "adam", "sgd"))
-    rate = positive("rate", {"lbfgs": 1.0, "adam": 1e-2, "sgd": 1e-3}[method] if rate is None else rate)
+    if method == "lbfgs" and rate is not None:
+        raise InputError("rate", repr(rate), "None for L-BFGS, which searches along its lines", "leave rate out")
+    rate = positive("rate", {"sgd": 1e-3}.get(method, 1e-2) if rate is None else rate)
     width, iterations = integer("width", width, least=1), integer("iterations", iterations, least=0)
     question = Question.of(architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
     problem = Descent(question, width)
-    start = problem.start(generator(random_state))
+    rng = generator(random_state)
+    start = problem.start(rng)
     if method == "lbfgs":
         best = lbfgs(problem, start, iterations)
     elif method == "adam":
         best = adam(problem, start, iterations, rate)
     else:
-        best = gradient_descent(problem, start, iterations, rate)
+        best = stochastic(question, width, start, iterations, rate, rng)
     return Network.from_weights(architecture, problem.features, *problem.unpack(best))

@@ -80,6 +80,7 @@ class Compare(StrEnum):
     none = "none"
     adam = "adam"
     lbfgs = "lbfgs"
+    sgd = "sgd"
 
 
 class Solver(StrEnum):
@@ -319,7 +320,7 @@ def _compare(
     seconds = time.monotonic() - started
     objective = network.objective(X, training.y, **arguments)
     scores = (score(network, training, X), _test_score(network, testing))
-    return Comparison({"adam": "Adam", "lbfgs": "L-BFGS"}[method], objective, width, *scores, seconds)
+    return Comparison({"adam": "Adam", "lbfgs": "L-BFGS", "sgd": "SGD"}[method], objective, width, *scores, seconds)
 
 
 class _Progress:

@@ -7,6 +7,7 @@ Used as a warm start, whose neurons name good cells, and as a baseline.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,17 @@ class Descent:
     question : Question
     width : int
         Neurons.
+    batch : (b,) int, optional
+        Only these samples, each counted n / b times, as in a step of stochastic gradient descent.
     """
 
-    def __init__(self, question: Question, width: int) -> None:
-        self._question, self._width = question, width
-        self.features: Features = question.architecture.features(question.rows)
+    def __init__(self, question: Question, width: int, batch: NDArray[np.intp] | None = None) -> None:
+        self._question, self._width, self._loss, rows = question, width, question.loss, question.rows
+        if batch is not None:
+            rows = replace(rows, matrix=rows.matrix[batch])
+            weights = self._loss.weights[batch] * (question.rows.samples / batch.size)
+            self._loss = replace(self._loss, targets=self._loss.targets[batch], weights=weights)
+        self.features: Features = question.architecture.features(rows)
         self._penalised = self.features.penalised
         self._inner, self._outer = width * self.features.dimension, width * self.features.outputs
 
@@ -62,9 +69,9 @@ class Descent:
         weights, second, offset = self.unpack(flat)
         values, back = self.features.forward(weights, width)
         outputs = np.tensordot(values, second, axes=([1, 2], [1, 0])) + offset
-        slope = question.loss.gradient(outputs)
+        slope = self._loss.gradient(outputs)
         decay = np.where(self._penalised, weights, 0.0)
-        value = question.loss.value(outputs) + 0.5 * question.beta * float(np.sum(decay**2) + np.sum(second**2))
+        value = self._loss.value(outputs) + 0.5 * question.beta * float(np.sum(decay**2) + np.sum(second**2))
         inner = back(slope[:, None, None] * second.T[None]) + question.beta * decay
         outer = np.tensordot(slope, values, axes=1).T + question.beta * second
         free = float(slope.sum()) if question.architecture.offset else 0.0
@@ -92,16 +99,28 @@ def adam(problem: Any, start: Array, iterations: int, rate: float = 1e-2) -> Arr
     return best
 
 
-def gradient_descent(problem: Any, start: Array, iterations: int, rate: float, momentum: float = 0.9) -> Array:
-    """Full-batch gradient descent with momentum and a half-cosine step size; returns the best point met."""
+def stochastic(
+    question: Question, width: int, start: Array, epochs: int, rate: float, rng: np.random.Generator
+) -> Array:
+    """Stochastic gradient descent: ten batches an epoch, momentum 0.9, a half-cosine step size from `rate` on.
+
+    Returns
+    -------
+    Array
+        The best point met at the end of an epoch.
+    """
+    n = question.rows.samples
+    problem = Descent(question, width)
     point, velocity = start.copy(), np.zeros_like(start)
-    best, best_value = point.copy(), np.inf
-    for step in range(iterations):
-        value, gradient = problem(point)
+    best, best_value = point.copy(), problem(point)[0]
+    for epoch in range(epochs):
+        size = 0.5 * rate * (1.0 + np.cos(np.pi * epoch / epochs))
+        for batch in np.array_split(rng.permutation(n), min(10, n)):
+            velocity = 0.9 * velocity - size * Descent(question, width, batch)(point)[1]
+            point = point + velocity
+        value = problem(point)[0]
         if not np.isfinite(value):
             break
         if value < best_value:
             best, best_value = point.copy(), value
-        velocity = momentum * velocity - 0.5 * rate * (1.0 + np.cos(np.pi * step / iterations)) * gradient
-        point = point + velocity
     return best
