@@ -9,7 +9,8 @@ where E drops the bias coordinate if the bias is not penalised.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,24 +69,27 @@ class EuclideanGauge:
 
 @dataclass(frozen=True, eq=False)
 class GroupGauge:
-    """sum_l c_l ||G_l v||_2, with orthonormal G = (G_1, G_2, ...).
+    """sqrt( (sum_l c_l ||G_l v||)^2 + ||G_0 v||^2 ), with orthonormal G = (G_0, G_1, ...).
 
     Parameters
     ----------
     basis : (q, q) float64
         G, orthonormal up to rounding.
     groups : tuple of index arrays
-        The rows of G_l, a partition of range(q).
+        The rows of G_l; with those of G_0 a partition of range(q).
     costs : (number of groups,) float64
         c_l >= 0; with c_l = 0 the coordinates G_l v are free.
     reach : float
         Free coordinates matter only up to this multiple of the gauge (``zerogap.features.base.bounded_bias``).
+    beside : index array
+        The rows of G_0, mostly none.
     """
 
     basis: Array
     groups: tuple[NDArray[np.intp], ...]
     costs: Array
     reach: float = np.inf
+    beside: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
 
     @classmethod
     def euclidean(cls, penalised: NDArray[np.bool_], reach: float = np.inf) -> GroupGauge:
@@ -94,29 +98,51 @@ class GroupGauge:
         groups, costs = ((kept, free), [1.0, 0.0]) if free.size else ((kept,), [1.0])
         return cls(np.eye(penalised.size), groups, np.array(costs), reach)
 
+    @cached_property
+    def penalised(self) -> NDArray[np.bool_] | None:
+        """The coordinates that a Euclidean gauge keeps, (q,); None for all other gauges."""
+        if not self._standard or self.beside.size or np.sum(self.costs > 0.0) != 1 or self.costs.max() != 1.0:
+            return None
+        kept = np.zeros(self.basis.shape[0], dtype=bool)
+        kept[self.groups[int(self.costs.argmax())]] = True
+        return kept
+
+    @cached_property
+    def _standard(self) -> bool:
+        return np.array_equal(self.basis, np.eye(self.basis.shape[0]))
+
+    @cached_property
+    def _defect(self) -> float:
+        """Inverse and transpose of G differ by its defect, which moves d by at most this share of its length."""
+        q = self.basis.shape[0]
+        return float(np.linalg.norm(self.basis @ self.basis.T - np.eye(q))) + gamma(q + 4) * q
+
     def value(self, blocks: Array) -> Array:
         """Gauge of each block, (..., q) to (...)."""
         inner = blocks @ self.basis.T
         parts = [cost * lengths(inner[..., rows]) for rows, cost in zip(self.groups, self.costs, strict=True)]
-        return np.asarray(np.sum(parts, axis=0))
+        total = np.asarray(np.sum(parts, axis=0))
+        return np.hypot(total, lengths(inner[..., self.beside])) if self.beside.size else total
 
     def polar_above(self, dual: Array, error: Array) -> float:
         """An upper bound of sup { <d', v> : gauge(v) <= 1 } over |d' - d| <= error, elementwise; (q,), (q,).
 
         Free coordinates count up to ``reach``. That G is orthonormal only up to rounding is covered.
         """
-        inner = self.basis @ dual
-        # Inverse and transpose of G differ by its defect, which moves d by at most this share of its length.
-        defect = float(np.linalg.norm(self.basis @ self.basis.T - np.eye(dual.size))) + gamma(dual.size + 4) * dual.size
-        size = float(np.linalg.norm(np.abs(dual) + error))
-        doubt = np.abs(self.basis) @ (error + gamma(dual.size + 4) * np.abs(dual)) + 2.0 * defect * size
-        if np.array_equal(self.basis, np.eye(dual.size)):
-            doubt = error
+        doubt = error
+        if not self._standard:
+            size = float(np.linalg.norm(np.abs(dual) + error))
+            rounding = gamma(dual.size + 4) * np.abs(dual)
+            doubt = np.abs(self.basis) @ (error + rounding) + 2.0 * self._defect * size
+        inner = np.abs(self.basis @ dual) + doubt
         worst, loose = 0.0, 0.0
         for rows, cost in zip(self.groups, self.costs, strict=True):
-            length = float(lengths_above((np.abs(inner) + doubt)[None, rows])[0])
+            length = float(lengths_above(inner[None, rows])[0])
             if cost > 0.0:
-                worst = max(worst, length / cost)
+                worst = float(np.maximum(worst, length / cost))
             elif length > 0.0:
                 loose += length * self.reach
+        if self.beside.size:
+            # The dual norm of a Euclidean pair is the Euclidean norm of the dual norms.
+            worst = float(lengths_above(np.append(inner[self.beside], worst)[None])[0])
         return (worst + loose) * (1.0 + 1e-15)

@@ -50,14 +50,18 @@ class Pieces:
         K_i, in any scale; without rows where there is no constraint.
     gauge : GroupGauge
     neurons : callable
-        From piece indices (m,) and blocks (m, q) in their cones to neurons theta (m, ...) with ||E theta|| = 1, and
-        the sizes (m,) that multiply their features: Phi(theta_j) size_j = T v_j, and size_j = gauge(v_j).
+        From piece indices (m,) and blocks (m, q) in their cones, none with gauge zero, to neurons theta (m, ...) with
+        ||E theta|| = 1, and the sizes (m,) that multiply their features: Phi(theta_j) size_j = T v_j, and
+        size_j = gauge(v_j), or more in a relaxation.
     complete : bool
         Whether every neuron lies in the closure of a listed piece.
     exact : bool
         Whether every block of a piece is a neuron; otherwise the program is a relaxation, and only its bound is used.
     roundings : int
-        Every entry of T_i and K_i is a sum of so many terms, computed in float64.
+        Entries of T_i and K_i are off by at most gamma(roundings) times their own size.
+    errors : (n, q) float64, optional
+        |Phi(theta) size - T_i v| <= errors |v| for every neuron of a piece, beyond that; sums with cancellation need
+        it.
     """
 
     maps: Array
@@ -67,6 +71,7 @@ class Pieces:
     complete: bool
     exact: bool = True
     roundings: int = 0
+    errors: Array | None = None
 
     @property
     def count(self) -> int:
@@ -109,7 +114,11 @@ class PieceProgram:
         return self.loss.value(self.matmul(blocks, offset)) + self.beta * float(self.pieces.gauge.value(blocks).sum())
 
     def price_above(self, residual: Array, radius: float, multipliers: list[list[Array]]) -> float:
-        """An upper bound of the largest price over pieces and signs, for every r' within `radius` of the residual.
+        """An upper bound of the largest price over pieces and signs; see ``prices_above``."""
+        return float(self.prices_above(residual, radius, multipliers).max(initial=0.0))
+
+    def prices_above(self, residual: Array, radius: float, multipliers: list[list[Array]]) -> Array:
+        """Upper bounds of the prices of all signs and pieces, (2, P), for every r' within `radius` of the residual.
 
         Parameters
         ----------
@@ -119,16 +128,19 @@ class PieceProgram:
         multipliers : for each family and piece an array (H_i,)
             Negative entries count as zero.
         """
-        pieces, worst = self.pieces, 0.0
-        magnitudes = np.einsum("inq,n->iq", np.abs(pieces.maps), np.abs(residual))
-        doubt = radius * np.abs(pieces.maps).sum(axis=1)
+        pieces, found = self.pieces, np.zeros(self.shape[:2])
+        absolute = np.abs(pieces.maps)
+        magnitudes = np.einsum("inq,n->iq", absolute, np.abs(residual))
+        doubt = radius * absolute.sum(axis=1)
         gradients = np.einsum("inq,n->iq", pieces.maps, residual)
         operations = gamma(residual.size + pieces.roundings + 8)
-        for sign, proposed in zip((1.0, -1.0), multipliers, strict=True):
+        if pieces.errors is not None:
+            doubt = doubt + (np.abs(residual) + radius) @ pieces.errors * (1.0 + 1e-12)
+        for family, sign in enumerate((1.0, -1.0)):
             for i, cone in enumerate(pieces.cones):
-                lam = np.where(proposed[i] > 0.0, proposed[i], 0.0)
+                lam = np.where(multipliers[family][i] > 0.0, multipliers[family][i], 0.0)
                 dual = sign * gradients[i] + cone.T @ lam
                 size = magnitudes[i] + np.abs(cone).T @ lam
                 error = (operations + gamma(cone.shape[0] + 4)) * size + doubt[i] + SUBNORMAL
-                worst = float(np.maximum(worst, pieces.gauge.polar_above(dual, error)))
-        return worst
+                found[family, i] = pieces.gauge.polar_above(dual, error)
+        return found

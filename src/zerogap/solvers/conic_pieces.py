@@ -1,9 +1,9 @@
 r"""The program of pieces as one conic program for Clarabel.
 
-    minimise    loss(e) + beta sum_bl c_l t_bl
-    subject to  e = sum_b A_b v_b + b 1 - target,  ||G_l v_b|| <= t_bl,  K_b v_b >= 0
+    minimise    loss(e) + beta sum_b t_b
+    subject to  e = sum_b A_b v_b + b 1 - target,  gauge(v_b) <= t_b,  K_b v_b >= 0
 
-with the losses of ``zerogap.solvers.conic_losses`` and G_l the groups of the gauge.
+with the losses of ``zerogap.solvers.conic_losses`` and the gauges of ``zerogap.solvers.conic_gauge``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from zerogap.pieces import PieceProgram
+from zerogap.solvers.conic import CAUTIOUS
+from zerogap.solvers.conic_gauge import gauge_groups, gauge_values, gauge_variables
 from zerogap.solvers.conic_losses import (
     Group,
     assembled,
@@ -31,6 +33,10 @@ from zerogap.solvers.conic_losses import (
 Array = NDArray[np.float64]
 
 
+ATTEMPTS = ((1.0, True), (10.0, False), (3.0, True), (0.1, False))
+"""Factor of the objective, and whether Clarabel equilibrates; see ``zerogap.solvers.conic``."""
+
+
 @dataclass(frozen=True, eq=False)
 class PieceSolution:
     """What Clarabel returns; nobody believes it before it has been judged.
@@ -40,16 +46,27 @@ class PieceSolution:
     blocks : (2, P, q) float64
     offset : float
     residual : (n,) float64
+        Minus the gradient at the predictions, or the multipliers of the hinge loss.
     multipliers : for each family and piece an array (H_i,)
+    dual : (n,) float64
+        The multipliers of the predictions. At an optimum it equals the residual, but it is off by the tolerance of the
+        solver where the gradient, continuous in the predictions, may be off by the root of that.
     """
 
     blocks: Array
     offset: float
     residual: Array
     multipliers: list[list[Array]]
+    dual: Array
 
 
-def solve_pieces(program: PieceProgram, *, tol: float = 1e-10, max_time: float = np.inf) -> PieceSolution | None:
+def solve_pieces(
+    program: PieceProgram,
+    *,
+    tol: float = 1e-10,
+    max_time: float = np.inf,
+    attempt: tuple[float, bool] = ATTEMPTS[0],
+) -> PieceSolution | None:
     """Clarabel's solution of a program of pieces; None if its numbers are not finite.
 
     Parameters
@@ -59,25 +76,32 @@ def solve_pieces(program: PieceProgram, *, tol: float = 1e-10, max_time: float =
         Clarabel's tolerances.
     max_time : float
         Seconds.
+    attempt : (float, bool)
+        One of ``ATTEMPTS``.
     """
     import clarabel
 
+    factor, equilibrate = attempt
     columns = _columns(program)
     matrix, right, cones = assembled(_constraints(program), columns)
     cost, curvature = np.zeros(matrix.shape[1]), np.zeros(matrix.shape[1])
     families, count, _ = program.shape
-    cost[columns["heights"]] = program.beta * np.tile(program.pieces.gauge.costs, families * count)
+    for name, rows in gauge_values(program.pieces.gauge, families * count).items():
+        cost[columns[name]] = program.beta * rows.sum(axis=0)
     loss_cost(program.loss, cost, curvature, columns)
-    objective = sp.csc_array(sp.diags_array(curvature))
+    objective = sp.csc_array(sp.diags_array(factor * curvature))
     objective.eliminate_zeros()
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.tol_gap_rel = settings.tol_gap_abs = settings.tol_feas = tol
     settings.time_limit = max_time
+    settings.equilibrate_enable = equilibrate
     if program.loss.name == "logistic":
-        settings.max_step_fraction = 0.9
-    solution = clarabel.DefaultSolver(objective, cost, matrix, right, cones, settings).solve()
-    x, z = np.array(solution.x), np.array(solution.z)
+        settings.max_step_fraction = CAUTIOUS
+    if not equilibrate:
+        settings.static_regularization_constant = 1e-10
+    solution = clarabel.DefaultSolver(objective, factor * cost, matrix, right, cones, settings).solve()
+    x, z = np.array(solution.x), np.array(solution.z) / factor
     if not (np.isfinite(x).all() and np.isfinite(z).all()):
         return None
     blocks = x[columns["blocks"]].reshape(program.shape)
@@ -95,7 +119,7 @@ def solve_pieces(program: PieceProgram, *, tol: float = 1e-10, max_time: float =
         for cone in program.pieces.cones:
             multipliers[-1].append(np.maximum(z[place : place + cone.shape[0]], 0.0))
             place += cone.shape[0]
-    return PieceSolution(blocks, offset, residual, multipliers)
+    return PieceSolution(blocks, offset, residual, multipliers, z[:n])
 
 
 def _columns(program: PieceProgram) -> dict[str, slice]:
@@ -103,7 +127,7 @@ def _columns(program: PieceProgram) -> dict[str, slice]:
     return slices(
         {
             "blocks": families * count * q,
-            "heights": families * count * program.pieces.gauge.costs.size,
+            **gauge_variables(program.pieces.gauge, families * count),
             "output": program.loss.targets.size,
             "offset": int(program.offset),
             "loss": loss_variables(program.loss),
@@ -130,12 +154,5 @@ def _constraints(program: PieceProgram) -> Iterator[Group]:
         each: Any = sp.block_diag([-cone for cone in pieces.cones], format="csc")
         both: Any = sp.block_diag([each] * families, format="csc")
         yield {"blocks": both}, np.zeros(families * walls), [clarabel.NonnegativeConeT(families * walls)]
-    for group, rows in enumerate(pieces.gauge.groups):
-        size = rows.size
-        head, tail = np.zeros((1 + size, pieces.gauge.costs.size)), np.zeros((1 + size, q))
-        head[0, group] = -1.0
-        tail[1:] = -pieces.gauge.basis[rows]
-        repeated = sp.eye_array(families * count)
-        norms = {"heights": sp.kron(repeated, head), "blocks": sp.kron(repeated, tail)}
-        yield norms, np.zeros(families * count * (1 + size)), [clarabel.SecondOrderConeT(1 + size)] * (families * count)
+    yield from gauge_groups(pieces.gauge, families * count)
     yield from loss_groups(loss)

@@ -1,0 +1,91 @@
+"""From the blocks of a program of pieces back to networks (docs/theory.md, "Recovery").
+
+A solver's blocks lie in their cones up to its accuracy. Moved inside, T_i v is exactly what the neuron of v
+contributes, so that the network and the program have the same objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.arrangements.centres import interior_point
+from zerogap.network import Network
+from zerogap.pieces import PieceProgram
+from zerogap.question import Question
+
+Array = NDArray[np.float64]
+
+SHARES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10)
+"""Blocks below these shares of the largest one are left out, in turn."""
+
+
+def recovered(question: Question, program: PieceProgram, blocks: Array, offset: float) -> Iterator[Network]:
+    """Networks of the blocks above falling thresholds of size, as they are and pruned to at most n neurons.
+
+    Parameters
+    ----------
+    question : Question
+    program : PieceProgram
+    blocks : (2, P, q) float64
+        Up to the accuracy of a solver in their cones.
+    offset : float
+    """
+    pieces = program.pieces
+    sizes = pieces.gauge.value(blocks)
+    large = sizes > SHARES[-1] * sizes.max(initial=0.0)
+    moved = np.zeros_like(blocks)
+    for piece in np.flatnonzero(large.any(axis=0)):
+        moved[:, piece] = inside(pieces.cones[piece], blocks[:, piece])
+    sizes = pieces.gauge.value(moved)
+    widths: set[int] = set()
+    for share in SHARES:
+        keep = large & (sizes > share * sizes.max(initial=0.0))
+        if int(keep.sum()) in widths:
+            continue
+        widths.add(int(keep.sum()))
+        network = _network(question, program, np.where(keep[..., None], moved, 0.0), blocks, offset)
+        yield network
+        yield network.pruned(question.rows)
+
+
+def inside(cone: Array, blocks: Array) -> Array:
+    """The blocks, moved into a cone {v : K v >= 0} with interior.
+
+    A block v with a margin that is negative, or not positive beyond rounding, becomes v + tau c with an interior point
+    c and the smallest tau that mends this, or 0 if that is nearer. Without interior, as far as a linear program can
+    tell, blocks stay where they are.
+
+    Parameters
+    ----------
+    cone : (H, q) float64
+        K.
+    blocks : (m, q) float64
+    """
+    length = np.linalg.norm(cone, axis=1)
+    rows = cone[length > 0.0] / length[length > 0.0, None]
+    size = np.linalg.norm(blocks, axis=1)
+    # More than the rounding error of q products.
+    floor = 8.0 * blocks.shape[1] * np.finfo(np.float64).eps * size
+    margins = blocks @ rows.T
+    if np.all(margins >= floor[:, None]):
+        return blocks
+    centre = interior_point(rows, np.ones(rows.shape[0], dtype=bool))
+    if centre is None:
+        return blocks
+    tau = np.max((floor[:, None] - margins) / (rows @ centre), axis=1, initial=0.0)
+    near = tau * float(np.linalg.norm(centre)) < size
+    return np.where(near[:, None], blocks + tau[:, None] * centre, 0.0)
+
+
+def _network(question: Question, program: PieceProgram, kept: Array, blocks: Array, offset: float) -> Network:
+    """The balanced network of some of the blocks; a free offset takes over the mean of what the others contribute."""
+    pieces, features = program.pieces, question.architecture.features(question.rows)
+    if program.offset:
+        offset += float(np.mean(program.matmul(np.where(np.any(kept != 0.0, axis=2)[..., None], 0.0, blocks))))
+    family, piece = np.nonzero(pieces.gauge.value(kept) > 0.0)
+    weights, sizes = pieces.neurons(piece, kept[family, piece])
+    readout = np.where(family == 0, sizes, -sizes)[:, None]
+    return Network.from_weights(question.architecture, features, weights, readout, offset).balanced()
