@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
+from importlib import import_module
 from itertools import product
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import zerogap as zg
+from reference import TOLERANCES, list_cells
+from zerogap import three_layer_pieces
+from zerogap.baselines import train_by_gradient
+from zerogap.descent import Descent, lbfgs
 from zerogap.objective import objective_above
+from zerogap.pieces import PieceProgram
 from zerogap.question import Question
 from zerogap.rounding import gamma
+from zerogap.scope import chooser
+from zerogap.solvers.conic_pieces import solve_pieces
+
+# Untyped, and partly created at run time.
+cp = import_module("cvxpy")
 
 KINDS = [(tied, bias) for tied in (False, True) for bias in (False, True, "free")]
 
@@ -155,3 +168,220 @@ def test_bad_options_and_shapes() -> None:
     network = zg.Network(tied, first, second, filters=np.ones((3, 3)))
     with pytest.raises(zg.InputError, match="inputs for neurons with 6 inner"):
         network(np.ones((2, 4)))
+
+
+# -- programs over pieces --------------------------------------------------------------------------
+
+
+def data(seed: int, n: int = 3, length: int = 3):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, length)), rng.standard_normal(n)
+
+
+def solved(architecture, X, y, *, arrangements="enumerate", beta=0.1, loss="squared"):
+    """The program over pieces, Clarabel's solution, and the lower bound that its multipliers prove."""
+    question = Question.of(architecture, X, y, loss=loss, beta=beta)
+    pieces = architecture.pieces(question.rows, chooser(arrangements, np.random.default_rng(0)))
+    program = PieceProgram(pieces, question.loss, beta, architecture.offset)
+    solution = solve_pieces(program)
+    price = program.price_above(solution.residual, 0.0, solution.multipliers)
+    scale = question.loss.best_scale(solution.residual, beta / price)
+    return program, solution, question.loss.dual_value(scale * solution.residual)
+
+
+def recovered(architecture, X, program, solution) -> zg.Network:
+    features = architecture.features(architecture.rows(X))
+    sizes = program.pieces.gauge.value(solution.blocks)
+    family, piece = np.nonzero(sizes > 1e-9 * sizes.max())
+    theta, size = program.pieces.neurons(piece, solution.blocks[family, piece])
+    np.testing.assert_allclose(features.sizes(theta), 1.0, rtol=1e-12)
+    if not architecture.tied:
+        np.testing.assert_allclose(size, sizes[family, piece], rtol=1e-12)
+    second = np.where(family == 0, size, -size)
+    return zg.Network.from_weights(architecture, features, theta, second[:, None], solution.offset).balanced()
+
+
+def gradient_runs(architecture, seed: int, runs: int) -> Iterator[float]:
+    """Objectives that L-BFGS reaches, as kinks sharpen, from random starts and from around the best point so far."""
+    question = Question.of(architecture, *data(seed), loss="squared", beta=0.1)
+    problem, rng = Descent(question, 8), np.random.default_rng(seed)
+    best, least = None, np.inf
+    for run in range(runs):
+        point = problem.start(rng)
+        if best is not None and run % 3 == 2:
+            point = best + 0.3 * np.abs(best).mean() * rng.standard_normal(best.size)
+            # Without a free constant the last entry does not count.
+            point[-1] = best[-1]
+        for width in (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 3e-4, 1e-4):
+            with np.errstate(all="ignore"):
+                point = lbfgs(lambda flat, width=width: problem(flat, width), point, 150)
+        value = problem(point)[0]
+        best, least = (point, value) if value < least else (best, least)
+        yield value
+
+
+def assert_networks_reach(architecture, seed: int, bound: float, value: float, share: float = 1e-3) -> None:
+    """No run ends below the bound, and one of them comes within a share of the value."""
+    for reached in gradient_runs(architecture, seed, 60):
+        assert reached >= bound
+        if reached <= value * (1.0 + share):
+            return
+    pytest.fail(f"no network within {share} of {value}")
+
+
+UNTIED, TIED = zg.ThreeLayerCNN(2, bias=False), zg.ThreeLayerCNN(2, tied=True, bias=False)
+GOLDEN = [0.1840352, 0.1130059, 0.1484491, 0.0958026]
+GOLDEN_TIED = [(0.1853903, 0.1853903), (0.1131172, 0.113388), (0.1626813, 0.17314), (0.1245277, 0.124676)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_golden_values(seed) -> None:
+    for architecture, expected in ((UNTIED, GOLDEN[seed]), (TIED, GOLDEN_TIED[seed][0])):
+        program, solution, bound = solved(architecture, *data(seed))
+        value = program.primal(solution.blocks, solution.offset)
+        assert program.pieces.complete
+        assert program.pieces.exact != architecture.tied
+        assert abs(value - expected) <= 1e-6
+        assert value * (1.0 - 1e-7) <= bound <= value * (1.0 + 1e-7)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_untied_network_attains_the_program(seed) -> None:
+    X, y = data(seed + 20)
+    for architecture in (UNTIED, zg.ThreeLayerCNN((2,), stride=1, padding=1, bias=False)):
+        inputs = X[:, :2, None] if architecture.padding else X
+        program, solution, bound = solved(architecture, inputs, y)
+        value = program.primal(solution.blocks, solution.offset)
+        network = recovered(architecture, inputs, program, solution)
+        for candidate in (network, network.prune(inputs)):
+            assert abs(candidate.objective(inputs, y, beta=0.1) - value) <= 1e-8 * (1.0 + value)
+            assert candidate.objective(inputs, y, beta=0.1) >= bound * (1.0 - 1e-9)
+        np.testing.assert_allclose(network(inputs), program.matmul(solution.blocks), atol=1e-7)
+        np.testing.assert_allclose(np.linalg.norm(network.first, axis=1), np.abs(network.second), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("bias", "seed"), [(False, 31), (False, 32), (True, 34)])
+def test_untied_optimum_is_that_of_the_best_network(bias, seed) -> None:
+    architecture = zg.ThreeLayerCNN(2, bias=bias)
+    program, solution, bound = solved(architecture, *data(seed))
+    assert_networks_reach(architecture, seed, bound, program.primal(solution.blocks, solution.offset))
+
+
+@pytest.mark.parametrize("seed", range(40, 44))
+def test_tied_relaxation_is_below_every_network_and_above_the_untied_optimum(seed) -> None:
+    _, _, bound = solved(TIED, *data(seed))
+    program, solution, _ = solved(UNTIED, *data(seed))
+    assert program.primal(solution.blocks) <= bound * (1.0 + 1e-7)
+    assert bound <= min(gradient_runs(TIED, seed, 4))
+
+
+def independent_optimum(X, y, h: int, beta: float, *, tied: bool) -> float:
+    """Spec 2.9 without any of the reductions: all cells, all signs, all outer patterns, all constraints."""
+    n, K = len(X), X.shape[1] - h + 1
+    patches = [X[:, k : k + h] for k in range(K)]
+    if tied:
+        cells = [tuple(np.split(signs > 0, K)) for signs in list_cells(np.concatenate(patches))]
+    else:
+        cells = list(product(*[[signs > 0 for signs in list_cells(patch)] for patch in patches]))
+    maps, cones = [], []
+    for cell, signs, pattern in product(cells, product((1.0, -1.0), repeat=K), product((0.0, 1.0), repeat=n)):
+        T = np.concatenate([signs[k] * cell[k][:, None] * patches[k] for k in range(K)], axis=1)
+        rows = [np.array([2.0 * e - 1.0 for e in pattern])[:, None] * T]
+        for k, i in product(range(K), range(K)) if tied else ((k, k) for k in range(K)):
+            block = np.zeros((n, K * h))
+            block[:, k * h : k * h + h] = np.where(cell[i], 1.0, -1.0)[:, None] * patches[i]
+            rows.append(block)
+        maps.append(np.array(pattern)[:, None] * T)
+        cones.append(np.concatenate(rows))
+    P, q = len(maps), K * h
+    operator, constraint = np.concatenate(maps, axis=1), sp.block_diag(cones, format="csr")
+    V, W = cp.Variable((P, q)), cp.Variable((P, q))
+    v, w = cp.reshape(V, (P * q,), order="C"), cp.reshape(W, (P * q,), order="C")
+    penalty = cp.sum(cp.norm(V, 2, axis=1)) + cp.sum(cp.norm(W, 2, axis=1))
+    objective = 0.5 * cp.sum_squares(operator @ (v - w) - y) + beta * penalty
+    problem = cp.Problem(cp.Minimize(objective), [constraint @ v >= 0.0, constraint @ w >= 0.0])
+    return float(problem.solve(solver="CLARABEL", **TOLERANCES))
+
+
+@pytest.mark.parametrize(("tied", "seed"), [(False, 50), (True, 51), (True, 52)])
+def test_programs_equal_independent_ones(tied, seed) -> None:
+    X, y = data(seed)
+    program, solution, bound = solved(TIED if tied else UNTIED, X, y, beta=0.07)
+    value = independent_optimum(X, y, 2, 0.07, tied=tied)
+    assert abs(program.primal(solution.blocks) - value) <= 1e-6 * value
+    assert bound <= value * (1.0 + 1e-6)
+
+
+@pytest.mark.parametrize(("loss", "bias"), [("logistic", False), ("hinge", False), ("squared", "free")])
+def test_other_losses_and_free_biases_bound_trained_networks(loss, bias) -> None:
+    X, y = data(60)
+    y = y if loss == "squared" else np.array([1.0, -1.0, 1.0])
+    for tied in (False, True):
+        architecture = zg.ThreeLayerCNN(2, bias=bias, tied=tied)
+        program, solution, bound = solved(architecture, X, y, loss=loss, beta=0.05)
+        value = program.primal(solution.blocks, solution.offset)
+        assert bound <= value * (1.0 + 1e-6)
+        assert bound >= value * (1.0 - 1e-4)
+        for state in range(3):
+            network = train_by_gradient(
+                architecture, X, y, loss=loss, beta=0.05, width=6, iterations=300, random_state=state
+            )
+            assert bound <= network.objective(X, y, loss=loss, beta=0.05)
+
+
+def test_free_biases_reach_the_optimum_of_networks() -> None:
+    architecture = zg.ThreeLayerCNN(2, bias="free")
+    program, solution, bound = solved(architecture, *data(61))
+    assert_networks_reach(architecture, 61, bound, program.primal(solution.blocks, solution.offset))
+
+
+def test_sampled_pieces_are_those_of_neurons() -> None:
+    X, y = data(70, n=6, length=5)
+    for bias in (False, True, "free"):
+        architecture = zg.ThreeLayerCNN(3, bias=bias)
+        program, solution, bound = solved(architecture, X, y, arrangements=60)
+        pieces = program.pieces
+        assert pieces.count == 60
+        assert not pieces.complete
+        assert bound <= program.primal(solution.blocks, solution.offset) * (1.0 + 1e-6)
+        features, rng = architecture.features(architecture.rows(X)), np.random.default_rng(1)
+        blocks = three_layer_pieces.Blocks(features)
+        theta = features.random(200, rng)
+        values = features.forward(theta)[0][:, 0]
+        unit, inner, constant = features.parts(theta)
+        for j, piece in enumerate(three_layer_pieces.pieces_of(features, theta)):
+            block = (np.abs(inner[j])[:, None] * unit[j]).ravel()
+            block = np.append(block, constant[j]) if bias == "free" else block
+            np.testing.assert_allclose(blocks.map(piece) @ block, values[:, j], atol=1e-12)
+            assert np.all(blocks.cone(piece) @ block >= -1e-12)
+
+
+def test_every_neuron_has_a_twin_in_a_listed_piece() -> None:
+    """Its feature is that of a block of no larger gauge: a small program in every piece."""
+    for architecture, seed in product((UNTIED, TIED, zg.ThreeLayerCNN(2)), range(3)):
+        X, _ = data(seed + 80)
+        features = architecture.features(architecture.rows(X))
+        pieces = architecture.pieces(features.rows, chooser("enumerate", np.random.default_rng(0)))
+        theta = features.random(40, np.random.default_rng(seed))
+        # Some positions are switched off altogether, some outputs pull down only.
+        theta[::3, features.filters] = 0.0
+        theta = features.unit(theta)
+        unit, inner, _ = features.parts(theta)
+        values = features.forward(theta)[0][:, 0]
+        columns = np.abs(inner)[:, :, None] * unit
+        for j in range(40):
+            found = False
+            for drop in product((False, True), repeat=features.positions):
+                block = np.where(np.array(drop)[:, None], 0.0, columns[j]).ravel()
+                inside = [np.all(cone @ block >= -1e-12) for cone in pieces.cones]
+                same = np.abs(pieces.maps @ block - values[:, j]).max(axis=1) <= 1e-12
+                found = found or bool(np.any(inside & same))
+            assert found or not values[:, j].any()
+
+
+def test_too_many_pieces() -> None:
+    X = np.random.default_rng(0).standard_normal((40, 5))
+    for architecture in (zg.ThreeLayerCNN(3), zg.ThreeLayerCNN(3, tied=True)):
+        rows = architecture.rows(X)
+        with pytest.raises(zg.InputError, match=r"arrangements='enumerate': got .* expected at most"):
+            architecture.pieces(rows, chooser("enumerate", np.random.default_rng(0)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,20 @@ from zerogap.losses import Loss
 from zerogap.rounding import SUBNORMAL, gamma
 
 Array = NDArray[np.float64]
-Choose = Callable[[Array], tuple[NDArray[np.bool_], bool]]
-"""From rows (N, q) to cells of their arrangement: the rows that each lets through, (P, N), and whether they are all."""
+
+
+class Choose(Protocol):
+    """From rows (N, q) to cells of their arrangement: the rows each lets through, (P, N), and whether they are all."""
+
+    @property
+    def number(self) -> int | None:
+        """How many cells are sampled; None for all."""
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """For sampling."""
+
+    def __call__(self, rows: Array, /) -> tuple[NDArray[np.bool_], bool]: ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 from zerogap.arrangements import Cells, cells_of_gates, count_bound, enumerate_cells, sample_cells
 from zerogap.errors import InputError
 from zerogap.network import Network
-from zerogap.pieces import Choose
 from zerogap.question import Question
 from zerogap.validation import finite_array, shown
 from zerogap.walls import find_walls
@@ -44,21 +44,27 @@ def choose_cells(question: Question, arrangements: Any, rng: np.random.Generator
     return cells_of_gates(walls, gates, centred=not gated)
 
 
-def chooser(arrangements: Any, rng: np.random.Generator) -> Choose:
-    """The cells of any rows that the argument `arrangements` of ``zg.train`` stands for ("enumerate", or a number)."""
+@dataclass(frozen=True, eq=False)
+class Chooser:
+    """See ``zerogap.pieces.Choose``."""
 
-    def choose(rows: Array) -> tuple[NDArray[np.bool_], bool]:
+    number: int | None
+    rng: np.random.Generator
+
+    def __call__(self, rows: Array) -> tuple[NDArray[np.bool_], bool]:
         walls = find_walls(rows)
-        if isinstance(arrangements, str) and arrangements == "enumerate":
-            cells = enumerate_cells(walls, rows)
-        elif isinstance(arrangements, (int, np.integer)) and not isinstance(arrangements, bool) and arrangements > 0:
-            cells = sample_cells(walls, int(arrangements), rng)
-        else:
-            expected = "'generate', 'enumerate' or a positive number of cells"
-            raise InputError("arrangements", shown(arrangements), expected, "choose one of these")
+        cells = enumerate_cells(walls, rows) if self.number is None else sample_cells(walls, self.number, self.rng)
         return walls.activity(cells.signs), cells.complete
 
-    return choose
+
+def chooser(arrangements: Any, rng: np.random.Generator) -> Chooser:
+    """The cells of any rows that the argument `arrangements` of ``zg.train`` stands for ("enumerate", or a number)."""
+    if isinstance(arrangements, str) and arrangements == "enumerate":
+        return Chooser(None, rng)
+    if isinstance(arrangements, (int, np.integer)) and not isinstance(arrangements, bool) and arrangements > 0:
+        return Chooser(int(arrangements), rng)
+    expected = "'generate', 'enumerate' or a positive number of cells"
+    raise InputError("arrangements", shown(arrangements), expected, "choose one of these")
 
 
 def few_cells(question: Question) -> bool:

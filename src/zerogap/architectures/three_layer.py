@@ -12,7 +12,9 @@ from zerogap.architectures.base import Architecture
 from zerogap.architectures.convolution import Convolution
 from zerogap.errors import InputError
 from zerogap.features.three_layer import ThreeLayerFeatures
+from zerogap.pieces import Choose, Pieces
 from zerogap.rows import Rows
+from zerogap.three_layer_pieces import list_pieces
 from zerogap.validation import finite_array, one_of
 
 Array = NDArray[np.float64]
@@ -55,6 +57,9 @@ class ThreeLayerCNN(Convolution, Architecture):
 
     def features(self, rows: Rows) -> ThreeLayerFeatures:
         return ThreeLayerFeatures(rows, self.offset, tied=self.tied)
+
+    def pieces(self, rows: Rows, choose: Choose) -> Pieces:
+        return list_pieces(self.features(rows), choose)
 
     def check_filters(self, filters: Any, width: int) -> Array:
         axes, shape = (2, "(m, h)") if self.tied else (3, "(m, K, h)")

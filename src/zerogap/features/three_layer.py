@@ -78,7 +78,7 @@ class ThreeLayerFeatures(Features):
     def forward(self, weights: Array, width: float = 0.0) -> tuple[Array, Back]:
         unit, size = self._normalised(weights)
         _, inner, constant = self.parts(weights)
-        signals, inner_slopes = rounded_ramp(self._preactivations(self.rows.matrix, unit), width)
+        signals, inner_slopes = rounded_ramp(self.preactivations(unit), width)
         values, outer_slopes = rounded_ramp(np.einsum("nkm,mk->nm", signals, inner) + constant, width)
 
         def back(cotangent: Array) -> Array:
@@ -97,15 +97,18 @@ class ThreeLayerFeatures(Features):
 
         return values[:, None, :], back
 
-    def _preactivations(self, matrix: Array, unit: Array) -> Array:
-        """m_{s,k} . u_k, (n, K, m)."""
+    def preactivations(self, unit: Array) -> Array:
+        """m_{s,k} . u_k, (n, K, m); unit filters (m, 1 or K, p)."""
+        return self._products(self.rows.matrix, unit)
+
+    def _products(self, matrix: Array, unit: Array) -> Array:
         if self.tied:
             return np.asarray(matrix @ unit[:, 0].T)
         return np.asarray(np.matmul(matrix.transpose(1, 0, 2), unit.transpose(1, 2, 0)).transpose(1, 0, 2))
 
     def magnitude(self, weights: Array) -> Array:
         unit, inner, constant = (np.abs(part) for part in self.parts(weights))
-        signals = self._preactivations(np.abs(self.rows.matrix), unit)
+        signals = self._products(np.abs(self.rows.matrix), unit)
         return np.asarray(np.einsum("nkm,mk->nm", signals, inner) + constant)[:, None, :]
 
     def random(self, count: int, rng: np.random.Generator) -> Array:
@@ -122,7 +125,7 @@ class ThreeLayerFeatures(Features):
         if self.free:
             weights = np.concatenate([weights, np.zeros((count, 1))], axis=1)
             unit, inner, _ = self.parts(weights)
-            signals = np.maximum(self._preactivations(self.rows.matrix, unit), 0.0)
+            signals = np.maximum(self.preactivations(unit), 0.0)
             outer = np.einsum("nkm,mk->nm", signals, inner)
             weights[:, -1] = -outer[rng.integers(n, size=count), np.arange(count)] * rng.integers(2, size=count)
         return self.unit(weights)
