@@ -137,7 +137,8 @@ class Network:
         """theta_j = (filters, first), flat, shape (m, q)."""
         if self.filters is None:
             return self.first
-        return np.concatenate([self.filters.reshape(self.width, -1), self.first], axis=1)
+        flat = self.filters.reshape(self.width, int(np.prod(self.filters.shape[1:])))
+        return np.concatenate([flat, self.first], axis=1)
 
     @property
     def readout(self) -> Array:

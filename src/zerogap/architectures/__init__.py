@@ -3,14 +3,15 @@
 from typing import Any
 
 from zerogap.architectures.base import Architecture, Neurons, TwoLayer
+from zerogap.architectures.circular import CircularCNN
 from zerogap.architectures.cnn import CNN
 from zerogap.architectures.mlp import MLP
 from zerogap.errors import InputError
 from zerogap.validation import shown
 
-__all__ = ["ARCHITECTURES", "CNN", "MLP", "Architecture", "Neurons", "TwoLayer", "from_config"]
+__all__ = ["ARCHITECTURES", "CNN", "MLP", "Architecture", "CircularCNN", "Neurons", "TwoLayer", "from_config"]
 
-ARCHITECTURES: dict[str, type[Architecture]] = {"MLP": MLP, "CNN": CNN}
+ARCHITECTURES: dict[str, type[Architecture]] = {"MLP": MLP, "CNN": CNN, "CircularCNN": CircularCNN}
 
 
 def from_config(config: Any) -> Architecture:
