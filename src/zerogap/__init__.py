@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from zerogap.architectures import CNN, MLP, LinearCNN, ThreeLayerCNN
+    from zerogap.architectures import CNN, MLP, CircularCNN, LinearCNN, ThreeLayerCNN
     from zerogap.certificate import Certificate
     from zerogap.certification import certify, critical_beta, critical_beta_bounds
     from zerogap.data import Dataset, load_dataset
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CNN": "architectures",
     "Certificate": "certificate",
+    "CircularCNN": "architectures",
     "DataFileError": "errors",
     "Dataset": "data",
     "Improvement": "improvement",
@@ -55,6 +56,7 @@ __all__ = [
     "CNN",
     "MLP",
     "Certificate",
+    "CircularCNN",
     "DataFileError",
     "Dataset",
     "Improvement",

@@ -33,7 +33,7 @@ from zerogap.errors import InputError, MissingExtraError, ZerogapError
 from zerogap.files import make_folder, write_atomically
 from zerogap.history import Iteration
 from zerogap.network import Network
-from zerogap.report.pictures import filters_picture, gap_picture
+from zerogap.report.pictures import filters_picture, gap_picture, spectra_picture
 from zerogap.report.scores import score, score_name
 from zerogap.report.summary import Comparison, Summary
 from zerogap.training import Result, train
@@ -375,6 +375,8 @@ def _write_folder(out: Path, result: Result, summary: Summary, training: Dataset
     try:
         gap_picture(result.history, result.certificate, out / "gap.png")
         filters_picture(result.network, out / "filters.png", training.X.shape[1:] if training.X.ndim > 2 else None)
+        if isinstance(result.network.architecture, CircularCNN):
+            spectra_picture(result.network, out / "spectra.png")
     except MissingExtraError as error:
         console.print(f"[yellow]no pictures: {escape(str(error))}[/yellow]")
     console.print(f"written to {escape(str(out))}: {', '.join(sorted(path.name for path in out.iterdir()))}")

@@ -145,7 +145,7 @@ class PieceRun:
             self.history.append(Iteration(seconds, passes, 0, self.objective, bound, self.network.width))
             if callback is not None and callback(self.history[-1]):
                 self.status = Status.STOPPED
-            if self.status is not Status.STALLED or self._met():
+            if self.status is not Status.STALLED or self._met() or (solution is not None and self._solved(solution)):
                 return
 
     def _take(self, solution: PieceSolution) -> None:
@@ -157,7 +157,7 @@ class PieceRun:
         self.network = candidates[chosen]
         for refine in (False, True):
             for residual in (solution.dual, solution.residual):
-                if not self._met():
+                if not (self._met() or self._solved(solution)):
                     self._hear(residual, solution.multipliers, refine=refine)
 
     def _hear(self, residual: Array, multipliers: list[list[Array]] | None, *, refine: bool) -> None:
@@ -170,6 +170,11 @@ class PieceRun:
     def _met(self) -> bool:
         ratchet = self.referee.ratchet
         return ratchet.proof is not None and self.verdict().gap <= self.tol
+
+    def _solved(self, solution: PieceSolution) -> bool:
+        """Whether a relaxation is solved, whatever its network costs."""
+        value = self.program.primal(solution.blocks, solution.offset)
+        return not self.program.pieces.exact and value - self.referee.ratchet.bound <= self.tol * value
 
     def _own_residual(self) -> Array:
         return -self.question.loss.gradient(self.network.outputs(self.question.rows))

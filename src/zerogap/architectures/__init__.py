@@ -3,6 +3,7 @@
 from typing import Any
 
 from zerogap.architectures.base import Architecture, Neurons, TwoLayer
+from zerogap.architectures.circular import CircularCNN
 from zerogap.architectures.cnn import CNN
 from zerogap.architectures.linear import LinearCNN
 from zerogap.architectures.mlp import MLP
@@ -15,6 +16,7 @@ __all__ = [
     "CNN",
     "MLP",
     "Architecture",
+    "CircularCNN",
     "LinearCNN",
     "Neurons",
     "ThreeLayerCNN",
@@ -22,7 +24,9 @@ __all__ = [
     "from_config",
 ]
 
-ARCHITECTURES: dict[str, type[Architecture]] = {kind.__name__: kind for kind in (MLP, CNN, LinearCNN, ThreeLayerCNN)}
+ARCHITECTURES: dict[str, type[Architecture]] = {
+    kind.__name__: kind for kind in (MLP, CNN, LinearCNN, CircularCNN, ThreeLayerCNN)
+}
 
 
 def from_config(config: Any) -> Architecture:

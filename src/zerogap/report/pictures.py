@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from zerogap.architectures import CircularCNN
 from zerogap.architectures.convolution import Convolution
 from zerogap.certificate import Certificate
-from zerogap.errors import MissingExtraError
+from zerogap.errors import InputError, MissingExtraError
 from zerogap.files import write_atomically
 from zerogap.history import Iteration
 from zerogap.network import Network
@@ -72,6 +73,37 @@ def filters_picture(network: Network, path: Path, image_shape: tuple[int, ...] |
         reach = max(float(np.abs(picture).max()), 1e-300)
         axis.imshow(picture, cmap="RdBu_r", vmin=-reach, vmax=reach)
         axis.set_title(f"{signs[neuron] * mass[neuron]:+.2g}", fontsize=7)
+    _write(figure, path)
+
+
+def spectra_picture(network: Network, path: Path) -> None:
+    """The moduli |F z| of what the heaviest neurons of a circular network convolve inputs with, by frequency.
+
+    Raises
+    ------
+    InputError
+        For a network that is not circular.
+    MissingExtraError, DataFileError
+        As in ``gap_picture``.
+    """
+    architecture = network.architecture
+    if not isinstance(architecture, CircularCNN):
+        raise InputError("network", repr(network), "one of a CircularCNN", "use filters_picture")
+    mass = np.linalg.norm(network.first, axis=1) * np.linalg.norm(network.readout, axis=1)
+    order = np.argsort(-mass)[:SHOWN]
+    kernels = architecture.kernels(network.first, network.second, network.filters)[order]
+    moduli = np.abs(np.fft.rfft(kernels, axis=1, norm="ortho"))
+    columns = max(1, min(4, order.size))
+    rows = max(1, -(-order.size // columns))
+    figure = _figure(2.2 * columns, 1.35 * rows)
+    axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True, squeeze=False)).reshape(-1)
+    for axis in axes[order.size :]:
+        axis.set_axis_off()
+    for axis, spectrum, neuron in zip(axes, moduli, order, strict=False):
+        axis.bar(np.arange(spectrum.size), spectrum, color="C0")
+        axis.set_yticks([])
+        axis.set_title(f"{mass[neuron]:.2g}", fontsize=7)
+    figure.supxlabel("frequency", fontsize=8)
     _write(figure, path)
 
 
