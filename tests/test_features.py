@@ -53,6 +53,8 @@ def made(name: str, seed: int = 0) -> tuple[Any, Features, Array, np.random.Gene
 def test_the_derivative_is_that_of_finite_differences(name: str) -> None:
     _, features, _, rng = made(name)
     weights = features.random(4, rng)
+    # Random neurons with a free bias have a kink on a row.
+    weights += 1e-2 * rng.standard_normal(weights.shape)
     values, back = features.forward(weights)
     assert values.shape == (features.samples, features.outputs, 4)
     cotangent, direction, step = rng.standard_normal(values.shape), rng.standard_normal(weights.shape), 1e-6
@@ -84,15 +86,11 @@ def test_rounded_kinks_approach_the_features(name: str) -> None:
 
 @pytest.mark.parametrize("name", TABLE)
 def test_rounding_stays_below_its_bound(name: str) -> None:
-    """float32 arithmetic of the same operations, measured with the unit roundoff of float32."""
+    """Features are at most their magnitudes, and another order of summation moves them by no more than two bounds."""
     _, features, _, rng = made(name)
-    weights = features.random(5, rng).astype(np.float32).astype(np.float64)
-    exact = features.forward(weights)[0]
-    short = replace(features.rows, matrix=features.rows.matrix.astype(np.float32).astype(np.float64))
-    features = replace(features, rows=short)
+    weights = features.random(5, rng)
     exact, magnitude = features.forward(weights)[0], features.magnitude(weights)
     assert np.all(np.abs(exact) <= magnitude * (1.0 + 1e-12) + 1e-300)
-    # A permutation of the samples changes the order of some sums, and nothing else.
     order = rng.permutation(features.samples)
     moved = replace(features, rows=features.rows.keep(order)).forward(weights)[0]
     assert np.all(np.abs(moved - exact[order]) <= 2.0 * gamma(features.roundings) * magnitude[order] + 1e-300)

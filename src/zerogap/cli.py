@@ -275,7 +275,7 @@ def datasets() -> None:
 
 def _architecture(arch: Arch, **options: Any) -> Architecture:
     """The architecture of that name with the options that were given."""
-    kind = {
+    kind: Any = {
         Arch.mlp: MLP,
         Arch.cnn: CNN,
         Arch.linear_cnn: LinearCNN,
