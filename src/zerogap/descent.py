@@ -30,16 +30,20 @@ class Descent:
         Neurons.
     batch : (b,) int, optional
         Only these samples, each counted n / b times, as in a step of stochastic gradient descent.
+    kink : float
+        The kink of a loss that has one is rounded over this width of the margin (0: not at all).
     """
 
-    def __init__(self, question: Question, width: int, batch: NDArray[np.intp] | None = None) -> None:
+    def __init__(
+        self, question: Question, width: int, batch: NDArray[np.intp] | None = None, kink: float = 0.0
+    ) -> None:
         self._question, self._width, self._loss, rows = question, width, question.loss, question.rows
         if batch is not None:
             rows = replace(rows, matrix=rows.matrix[batch])
             weights = self._loss.weights[batch] * (question.rows.samples / batch.size)
             self._loss = replace(self._loss, targets=self._loss.targets[batch], weights=weights)
         self.features: Features = question.architecture.features(rows)
-        self._penalised = self.features.penalised
+        self._penalised, self._kink = self.features.penalised, kink
         self._inner, self._outer = width * self.features.dimension, width * self.features.outputs
 
     def start(self, rng: np.random.Generator) -> Array:
@@ -69,13 +73,23 @@ class Descent:
         weights, second, offset = self.unpack(flat)
         values, back = self.features.forward(weights, width)
         outputs = np.tensordot(values, second, axes=([1, 2], [1, 0])) + offset
-        slope = self._loss.gradient(outputs)
+        loss, slope = self._rounded(outputs)
         decay = np.where(self._penalised, weights, 0.0)
-        value = self._loss.value(outputs) + 0.5 * question.beta * float(np.sum(decay**2) + np.sum(second**2))
+        value = loss + 0.5 * question.beta * float(np.sum(decay**2) + np.sum(second**2))
         inner = back(slope[:, None, None] * second.T[None]) + question.beta * decay
         outer = np.tensordot(slope, values, axes=1).T + question.beta * second
         free = float(slope.sum()) if question.architecture.offset else 0.0
         return value, np.concatenate([inner.ravel(), outer.ravel(), [free]])
+
+    def _rounded(self, outputs: Array) -> tuple[float, Array]:
+        """The loss and its gradient, a parabola around the kink of the hinge loss."""
+        loss = self._loss
+        if loss.smooth or self._kink == 0.0:
+            return loss.value(outputs), loss.gradient(outputs)
+        distance = 1.0 - loss.targets * outputs
+        share = np.clip(0.5 + 0.5 * distance / self._kink, 0.0, 1.0)
+        value = float(loss.weights @ np.where(share < 1.0, share * share * self._kink, distance))
+        return value, -loss.weights * loss.targets * share
 
 
 def lbfgs(problem: Any, start: Array, iterations: int) -> Array:

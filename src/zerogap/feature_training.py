@@ -48,6 +48,9 @@ STARTS = (100, 400, 2000)
 WORK = 1e7
 """Pre-activations that all starts of one search may have; it limits the starts on large problems."""
 
+KINK = 0.3
+"""Width, in units of the relative gap, over which sliding rounds the kink of the hinge loss."""
+
 INSERTED = 40
 """Neurons that join in one round, at most."""
 
@@ -68,15 +71,19 @@ def train_features(
     rng: np.random.Generator,
     callback: Callback | None = None,
     warm_start: Network | None = None,
+    proved: Certificate | None = None,
 ) -> tuple[Network, Certificate, list[Iteration], Status]:
     """Train over all neurons of any architecture: network, certificate, history, status.
 
-    Parameters are those of ``FeatureRun``, and a network of the same shapes to start from.
+    Parameters are those of ``FeatureRun``, a network of the same shapes to start from, and a certificate of the same
+    question and of global scope, whose bound counts.
     """
     run = FeatureRun(question, tol, limit, rng, callback)
+    if proved is not None and proved.proof is not None:
+        run.referee.ratchet.lift(proved.lower_bound, proved.proof)
     run.run(warm_start)
     network, objective = run.network()
-    return network, run.verdict(network, objective), run.history, run.status
+    return network, run.verdict(network, objective, 0 if proved is None else proved.cells), run.history, run.status
 
 
 def feature_price_bounds(question: Question, rng: np.random.Generator) -> tuple[float, float]:
@@ -218,7 +225,7 @@ class FeatureRun:
                 self.estimate = self._estimate(residual, price)
                 self.status = Status.OPTIMAL
                 return
-            neurons = self._slide(self._dropped(neurons, gap, found), SLIDE)
+            neurons = self._slide(self._dropped(neurons, gap, found, residual), SLIDE, KINK * min(gap, 1.0))
             idle = 0 if self.lowest < before * (1.0 - 0.02 * self.tol) else idle + 1
             effort = min(effort + (idle > 2), len(STARTS) - 1)
         if self.best.weights.shape[0] and self.status is Status.STALLED:
@@ -266,7 +273,7 @@ class FeatureRun:
         worth = points[values > self.question.beta * (1.0 + 0.05 * self.tol)]
         return worth[distinct(self.features, worth, INSERTED)], float(values.max(initial=0.0))
 
-    def _dropped(self, neurons: Weighted, gap: float, found: Array) -> Weighted:
+    def _dropped(self, neurons: Weighted, gap: float, found: Array, residual: Array) -> Weighted:
         """The neurons that carry weight, and the new ones with a little."""
         mass = np.linalg.norm(neurons.second, axis=1) * self.features.sizes(neurons.weights)
         order = np.argsort(mass)
@@ -274,7 +281,6 @@ class FeatureRun:
         neurons = neurons.take(np.sort(live))
         if not found.shape[0]:
             return neurons
-        residual = self._residual(neurons)
         pull = np.tensordot(residual, self.features.forward(found)[0], axes=1).T  # (k, a)
         pull /= np.maximum(np.linalg.norm(pull, axis=1, keepdims=True), 1e-300)
         size = 1e-2 * np.sqrt(max(float(mass.mean()) if mass.size else 1.0, 1e-300))
@@ -292,11 +298,11 @@ class FeatureRun:
         scaled = np.where(self.features.scaled, ratio * neurons.weights, neurons.weights)
         return Weighted(scaled, neurons.second / np.maximum(ratio, 1e-300), neurons.offset)
 
-    def _slide(self, neurons: Weighted, steps: int) -> Weighted:
-        """All weights together, by L-BFGS; keeps the result if it is the best so far."""
+    def _slide(self, neurons: Weighted, steps: int, kink: float = KINK) -> Weighted:
+        """All weights together, by L-BFGS; with those from before, where a rounded kink of the loss has misled it."""
         if not neurons.weights.shape[0]:
             return neurons
-        problem = Descent(self.question, neurons.weights.shape[0])
+        problem = Descent(self.question, neurons.weights.shape[0], kink=kink)
         neurons = self._balanced(neurons)
         start = problem.pack(neurons.weights, neurons.second, neurons.offset)
 
@@ -315,7 +321,11 @@ class FeatureRun:
         finally:
             # Ctrl-C loses nothing.
             self._keep(Weighted(*problem.unpack(np.asarray(current))))
-        return Weighted(*problem.unpack(np.asarray(current)))
+        moved = Weighted(*problem.unpack(np.asarray(current)))
+        if self.question.loss.smooth or self._objective(moved) < self._objective(neurons):
+            return moved
+        weights, second = np.concatenate([moved.weights, neurons.weights]), [0.0 * moved.second, neurons.second]
+        return Weighted(weights, np.concatenate(second), neurons.offset)
 
     # -- bookkeeping -------------------------------------------------------------------------------
 
@@ -389,6 +399,6 @@ class FeatureRun:
         _, _, chosen = min((j for j in judged if j[0] <= allowed), key=lambda j: (j[1], j[0]))
         return candidates[chosen], self.referee.objective(candidates[chosen])
 
-    def verdict(self, network: Network, objective: float) -> Certificate:
+    def verdict(self, network: Network, objective: float, cells: int = 0) -> Certificate:
         """The certificate of a network over all neurons."""
-        return self.referee.verdict(network, objective, estimate=self.estimate)
+        return self.referee.verdict(network, objective, cells=cells, estimate=self.estimate)

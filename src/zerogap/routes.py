@@ -22,6 +22,7 @@ from zerogap.errors import InputError, Status
 from zerogap.history import Iteration
 from zerogap.network import Network
 from zerogap.question import Question
+from zerogap.validation import shown
 
 Trained = tuple[Network, Certificate, Sequence[Iteration], Status]
 
@@ -83,6 +84,9 @@ def answered(question: Question, request: Request) -> Trained:
         raise InputError("solver", repr(request.solver), expected, "leave solver out")
     if request.generate:
         return _generated(question, request)
+    if architecture.linear:
+        expected = "'generate': a linear network has one piece, and its program one matrix"
+        raise InputError("arrangements", shown(request.arrangements), expected, "leave arrangements out")
     if architecture.gated:
         from zerogap.spectral_training import train_gated
 
@@ -91,9 +95,7 @@ def answered(question: Question, request: Request) -> Trained:
         from zerogap.rank_one_training import train_rank_one
 
         return train_rank_one(question, request.arrangements, **request.common)
-    from zerogap.piece_training import train_by_pieces
-
-    return train_by_pieces(question, request.arrangements, **request.common)
+    return _pieced(question, request)
 
 
 def _cellular(question: Question, request: Request) -> Trained:
@@ -104,6 +106,17 @@ def _cellular(question: Question, request: Request) -> Trained:
     from zerogap.cell_training import train_over_cells
 
     return train_over_cells(question, request.arrangements, **request.common, solver=request.solver)
+
+
+def _pieced(question: Question, request: Request) -> Trained:
+    """The program of pieces; where it is only a relaxation, it gives the bound, and the network is generated."""
+    from zerogap.feature_training import train_features
+    from zerogap.piece_training import train_by_pieces
+
+    trained = train_by_pieces(question, request.arrangements, **request.common)
+    if (trained[1].scope, trained[1].proof) != ("global", "relaxation"):
+        return trained
+    return train_features(question, **request.common, proved=trained[1])
 
 
 def _generated(question: Question, request: Request) -> Trained:

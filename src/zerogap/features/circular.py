@@ -128,7 +128,7 @@ class CircularFeatures(Features):
 
     def composites(self, weights: Array) -> tuple[Array, Array, list[Array], list[Array]]:
         """z (m, d), and of what it is made: the lengths of c_1 * c_2 ..., its partial products, and those with w."""
-        filters = weights[:, : self.filters].reshape(-1, *self.filter_shape)
+        filters = weights[:, : self.filters].reshape(weights.shape[0], *self.filter_shape)
         signal = weights[:, self.filters : self.filters + self.inputs]
         impulse = np.zeros_like(signal)
         impulse[:, 0] = 1.0
@@ -142,7 +142,7 @@ class CircularFeatures(Features):
 
     def forward(self, weights: Array, width: float = 0.0) -> tuple[Array, Back]:
         composites, lengths, products, signals = self.composites(weights)
-        filters = weights[:, : self.filters].reshape(-1, *self.filter_shape)
+        filters = weights[:, : self.filters].reshape(weights.shape[0], *self.filter_shape)
         values, inner = self._neurons.forward(self._with_bias(composites, weights), width)
 
         def back(cotangent: Array) -> Array:

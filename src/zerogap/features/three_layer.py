@@ -70,7 +70,8 @@ class ThreeLayerFeatures(Features):
 
     def _normalised(self, weights: Array) -> tuple[Array, Array]:
         """The unit filters, and ||E c|| of each, (m, 1 or K); infinite where it is zero."""
-        filters = weights[:, : self.filters].reshape(weights.shape[0], -1, self.rows.dimension)
+        count = 1 if self.tied else self.positions
+        filters = weights[:, : self.filters].reshape(weights.shape[0], count, self.rows.dimension)
         size = lengths(filters[..., : filters.shape[2] - int(self.free)])
         size = np.where(size > 0.0, size, np.inf)
         return np.where(np.isfinite(size)[..., None], filters, 0.0) / size[..., None], size
