@@ -34,7 +34,7 @@ from zerogap.solvers.group_lasso import group_lasso
 Array = NDArray[np.float64]
 
 WIDEST = 200
-"""Neurons of a cold start, at most."""
+"""Neurons of a cold start, at most; half as many as samples."""
 
 START = 300
 """Steps of L-BFGS of a cold start."""
@@ -191,8 +191,7 @@ class FeatureRun:
         if warm_start is not None and warm_start.width:
             given = warm_start.balanced()
             return self._keep(Weighted(given.weights, given.readout, given.offset))
-        rows = self.features.rows.flat.shape[0]
-        width = int(np.clip(self.question.rows.samples, 20, max(20, min(WIDEST, int(4e7 / rows)))))
+        width = int(np.clip(self.question.rows.samples // 2, 20, WIDEST))
         return self._slide(self._scattered(width), START)
 
     def _scattered(self, width: int) -> Weighted:
@@ -251,10 +250,10 @@ class FeatureRun:
             directions = second / np.maximum(np.linalg.norm(second, axis=1, keepdims=True), 1e-300)
             values = np.einsum("nam,ma->nm", values, directions)[:, None]
         self._passes += 2.0
-        offset, residual = neurons.offset, self._residual(neurons)
+        offset, residual, patient = neurons.offset, self._residual(neurons), self._late()
         for iterate in group_lasso(values, question.loss, question.beta, offset=question.architecture.offset, tol=aim):
             second, offset, residual = iterate.blocks[0], iterate.offset, iterate.residual
-            if self._late():
+            if not patient and self._late():
                 break
         second = second if directions is None else second * directions
         return self._keep(Weighted(unit, second, offset)), residual
