@@ -99,6 +99,11 @@ class PooledFeatures(Features):
             return values.reshape(values.shape[0], count, size, -1)
         return values[:, self._windows]
 
+    def pooled(self, values: Array) -> Array:
+        """The scaled sums over windows of values at all positions; (c, K, p) to (c, a, p)."""
+        sums = self._gather(values).sum(axis=2) * self._scale
+        return np.asarray(sums.sum(axis=1, keepdims=True) if self.summed else sums)
+
     def _activate(self, inner: Array, width: float) -> tuple[Array, Array]:
         """act and its derivative; with a width, a parabola around the kink."""
         if self.gates is not None:
@@ -161,9 +166,7 @@ class PooledFeatures(Features):
         """
         kept = matrix[:, :, self.penalised]
         positions = [np.tensordot(residual, kept, axes=1), np.tensordot(np.abs(residual), np.abs(kept), axes=1)]
-        gradient, magnitude = [self._scale * self._gather(part[None])[0].sum(axis=1) for part in positions]  # (a, p)
-        if self.summed:
-            gradient, magnitude = gradient.sum(axis=0, keepdims=True), magnitude.sum(axis=0, keepdims=True)
+        gradient, magnitude = [self.pooled(part[None])[0] for part in positions]
         operations = residual.size + int(self._windows.size) + 8
         error = enlarged(gamma(operations) * float(np.linalg.norm(magnitude)), magnitude.size + 8)
         return singular_value_above(gradient, error)
