@@ -23,6 +23,9 @@ from zerogap.walls import Walls
 
 Array = NDArray[np.float64]
 
+DEEPER = 0.9
+"""Cells are priced down to this share of the floor, so that they need not be priced again for a while."""
+
 CHUNK = 20_000_000
 """Entries of gradients or rows held at a time."""
 
@@ -70,6 +73,9 @@ class CellPricer:
         lengths = np.linalg.norm(self._matrix[:, :, features.penalised], axis=2)
         self._reach = float(lengths.max(initial=0.0)) * (1.0 + 1e-12) if features.free else 0.0
         self._rows: dict[int, NDArray[np.intp]] = {}
+        shape = cells.count, features.dimension, features.outputs
+        # Gradients whose price is known to be below something: prices move no faster than gradients.
+        self._known, self._below = np.zeros(shape), np.zeros(cells.count)
 
     def prices(self, residual: Array, *, known: float, worth: float, most: int) -> Prices:
         """Price a residual.
@@ -83,17 +89,24 @@ class CellPricer:
         worth : float
             Neurons with higher prices than this are wanted.
         most : int
-            So many of them.
+            So many of them; once they are found, the cells that are left are only bounded.
         """
-        gradients, bounds = self._gradients(residual)
+        gradients = self._gradients(residual)
+        moved = self._below + self._sizes(gradients - self._known)
+        bounds = np.minimum(self._sizes(gradients), moved * (1.0 + 4.0 * UNIT_ROUNDOFF))
         error = self._error(residual)
         best, upper, exact = known, known, True
         found: list[tuple[float, Array]] = []
         for cell in np.argsort(-bounds, kind="stable"):
-            floor = best if len(found) >= most else min(best, max(worth, worth + 0.5 * (best - worth)))
+            floor = min(best, max(worth, 0.5 * (worth + best)))
             if bounds[cell] <= floor:
                 break
-            maximum = self._maximum(int(cell), gradients[cell], floor)
+            if len(found) >= most:
+                # Enough to go on with: the other cells are only bounded.
+                upper, exact = max(upper, float(bounds[cell])), False
+                break
+            maximum = self._maximum(int(cell), gradients[cell], DEEPER * floor)
+            self._known[cell], self._below[cell] = gradients[cell], maximum.upper
             if maximum.upper > max(upper, best):
                 upper, exact = maximum.upper, maximum.value >= maximum.upper * (1.0 - TIGHT)
             if maximum.value > floor:
@@ -120,15 +133,15 @@ class CellPricer:
         self._rows[cell] = maximum.rows
         return maximum
 
-    def _gradients(self, residual: Array) -> tuple[Array, Array]:
-        """G of all cells, (P, p, a), and upper bounds of their prices, (P,)."""
+    def _gradients(self, residual: Array) -> Array:
+        """G of all cells, (P, p, a)."""
         count, p, a = self._cells.count, self._features.dimension, self._features.outputs
         gradients = np.zeros((count, p, a))
         weighted = (residual[:, None, None] * self._matrix).transpose(1, 0, 2)
         for part, let in self._shares():
             positions = let.transpose(2, 0, 1) @ weighted  # (K, c, p)
             gradients[part] = self._features.pooled(positions.transpose(1, 0, 2)).transpose(0, 2, 1)
-        return gradients, self._sizes(gradients)
+        return gradients
 
     def _sizes(self, gradients: Array) -> Array:
         """Upper bounds of ||G' u|| over all u of size one whose free bias, if any, is within reach; (P,)."""

@@ -3,8 +3,8 @@ r"""Training with an output weight for every position or window: cone-constraine
     minimise  L( sum_i T_i(Z_i) + b 1 ) + beta sum_i ||Z_i||_{*,i}
     ||Z||_{*,i} = min { sum_l ||u_l|| ||w_l|| : Z = sum_l u_l w_l',  u_l in cone i }
 
-over listed cells. The plain nuclear norm is smaller, so it only bounds the optimum. Here atoms u_l are generated: a group
-lasso over those in use gives their w_l and a residual, and the cells are priced by cone-constrained principal
+over listed cells. The plain nuclear norm is smaller, so it only bounds the optimum. Here atoms u_l are generated: a
+group lasso over those in use gives their w_l and a residual, and the cells are priced by cone-constrained principal
 components (``zerogap.cone_pca``), whose maximisers are the next atoms and whose bounds are the referee's.
 """
 
@@ -124,15 +124,16 @@ class _Run:
         question = self._question
         try:
             residual: Array | None = null_residual(question)
-            best, idle = np.inf, 0
+            closest, lowest, idle = np.inf, np.inf, 0
             while residual is not None and idle < PATIENCE:
                 grown = self._price(residual)
                 self._record()
-                if self._stopped() or self._gap() <= 0.5 * self._tol or not self._atoms.shape[0]:
+                gap, objective = self._gap(), self._best[0]
+                if self._stopped() or gap <= 0.5 * self._tol or not self._atoms.shape[0]:
                     break
-                gap = self._gap()
-                idle = 0 if grown and gap < 0.99 * best else idle + 1
-                best = min(best, gap)
+                better = gap < 0.99 * closest or objective < lowest * (1.0 - 0.01 * min(gap, 0.1))
+                idle = 0 if grown and better else idle + 1
+                closest, lowest = min(closest, gap), min(lowest, objective)
                 residual = self._reweighted(max(AIM * min(gap, 1.0), 0.02 * self._tol))
         except KeyboardInterrupt:
             self._status = Status.INTERRUPTED
