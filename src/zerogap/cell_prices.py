@@ -129,7 +129,7 @@ class CellPricer:
             upper = singular_value_above(kept, 0.0)
             return ConeMaximum(direction, float(sizes[0]), max(upper, floor), np.zeros(0, dtype=np.intp))
         centre = self._cells.centres[cell]
-        maximum = cone_maximum(gradient, generators, free=free, floor=floor, rows=self._rows.get(cell), start=centre)
+        maximum = cone_maximum(gradient, generators, centre, free=free, floor=floor, rows=self._rows.get(cell))
         self._rows[cell] = maximum.rows
         return maximum
 

@@ -6,8 +6,8 @@ r"""Cone-constrained principal components: the price of a cell when every neuron
 hence global, maximiser of ||G' u|| in the subspace {K_S u = 0}: its leading singular vector. So the maximum is the
 largest sigma_S, over at most p - 1 independent rows S, whose vector lies in the cone.
 
-Rows join as they are needed: fewer rows are a larger cone, so every intermediate maximum bounds the true one. A face
-is ruled out only if its singular vector leaves the cone by more than what rounding explains; doubtful faces count.
+Rows join as they are needed: fewer rows are a larger cone, so every intermediate maximum bounds the true one. They are
+facets: those through which the way from a centre to the present maximiser leaves the cone. A face is ruled out only if its singular vector leaves the cone by more than what rounding explains; doubtful faces count.
 Beyond a number of faces the deepest ones all count, whether their vectors lie in the cone or not: the bound stays one.
 """
 
@@ -31,20 +31,17 @@ FACES = 8_000
 FACES_OF_MANY = 300
 """The same beyond five dimensions, where no number that could be looked at suffices."""
 
-ROWS = 40
-"""Rows that join, at most."""
-
 INSIDE = 1e-12
 """Distance behind a wall that still counts as inside."""
 
 BACKWARD = 32.0 * UNIT_ROUNDOFF
 """Relative backward error of singular value decompositions and orthonormal bases, for each dimension."""
 
-MANY = 5
-"""From so many dimensions on a local ascent comes first: faces below the value that it reaches are never looked at."""
+FEW = 5
+"""Beyond so many dimensions a local ascent comes first: faces below the value that it reaches are never looked at."""
 
-ASCENTS = 200
-"""Steps of the local ascent, at most."""
+ASCENTS, STILL = 200, 1e-10
+"""Steps of a local ascent, at most, and the relative gain that ends it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +69,11 @@ class ConeMaximum:
 def cone_maximum(
     gradient: Array,
     generators: Array,
+    centre: Array,
     *,
     free: bool = False,
     floor: float = 0.0,
     rows: Indices | None = None,
-    start: Array | None = None,
 ) -> ConeMaximum:
     """Solve the problem of the module docstring, as far as the maximum exceeds a floor.
 
@@ -86,6 +83,8 @@ def cone_maximum(
         G, exact.
     generators : (H, p) float64
         K: unit rows, each entry correct to a few roundings.
+    centre : (p,) float64
+        Strictly inside the cone.
     free : bool
         Whether the last entry of u is free: ||E u|| <= 1 for the others. Then the last entries of K are not zero, and
         have both signs.
@@ -93,8 +92,6 @@ def cone_maximum(
         Maxima below this are of no interest.
     rows : (k,) int, optional
         Rows that are likely to matter.
-    start : (p,) float64, optional
-        A point inside the cone, for the local ascent in many dimensions.
 
     Returns
     -------
@@ -105,32 +102,64 @@ def cone_maximum(
     # G = L Q with orthonormal rows of Q: ||G' u|| = ||L' u||.
     lower = np.linalg.qr(gradient.T)[1].T if gradient.shape[1] > p else gradient
     doubt = (gradient.shape[1] + p) * BACKWARD
-    used: Indices = np.zeros(0, dtype=np.intp) if rows is None else rows
+    cone = _Cone(generators, centre, np.zeros(0, dtype=np.intp) if rows is None else rows)
     if free:
-        ends = [int(generators[:, -1].argmin()), int(generators[:, -1].argmax())]
-        used = np.union1d(used, ends)
+        cone.used = np.union1d(cone.used, [generators[:, -1].argmin(), generators[:, -1].argmax()])
     best, value = np.zeros(p), 0.0
-    if p >= MANY:
-        first = [lower[:, 0], -lower[:, 0]] if start is None else [start]
-        best, value = _ascended(lower, generators, first, free=free)
+    if p > FEW:
+        best, value = _ascended(lower, cone, [lower[:, 0], -lower[:, 0], centre], free=free)
     # Faces below what has been reached are of no interest either.
     level = max(floor, value)
     while True:
-        faces = _Faces(lower, generators[used], free, doubt, level)
+        faces = _Faces(lower, generators[cone.used], free, doubt, level)
         if faces.upper <= level:
-            return ConeMaximum(best, value, level, used)
-        slack = generators @ faces.direction / max(float(np.linalg.norm(faces.direction)), 1e-300)
+            return ConeMaximum(best, value, level, cone.used)
         for sign in (1.0, -1.0):
-            if (sign * slack).min(initial=0.0) >= -INSIDE:
-                inside = sign * faces.direction
-                return ConeMaximum(inside, float(np.linalg.norm(gradient.T @ inside)), faces.upper, used)
-        worst = [int(slack.argmin()), int(slack.argmax())] if generators.size else []
-        fresh = np.setdiff1d(worst, used)
-        if not fresh.size or used.size >= ROWS:
+            inside = sign * faces.direction
+            if cone.contains(inside):
+                return ConeMaximum(inside, float(np.linalg.norm(gradient.T @ inside)), faces.upper, cone.used)
+        # All that matters is known to be so in few dimensions only.
+        if not cone.grow([faces.direction, -faces.direction]) or (faces.cut and p > FEW):
             break
-        used = np.concatenate([used, fresh])
-    best, value = _ascended(lower, generators, [best, faces.direction, -faces.direction], free=free)
-    return ConeMaximum(best, value, faces.upper, used)
+    best, value = _ascended(lower, cone, [best, faces.direction, -faces.direction], free=free)
+    return ConeMaximum(best, value, faces.upper, cone.used)
+
+
+class _Cone:
+    """{K u >= 0}, of which only some rows are used."""
+
+    def __init__(self, generators: Array, centre: Array, used: Indices) -> None:
+        self.generators, self.used = generators, used
+        self._centre = generators @ centre
+
+    def contains(self, point: Array) -> bool:
+        """Up to rounding."""
+        slack = self.generators @ point
+        return bool(slack.min(initial=0.0) >= -INSIDE * float(np.linalg.norm(point)))
+
+    def grow(self, points: list[Array]) -> bool:
+        """Use the rows through which the ways from the centre to some points leave the cone; whether any is new."""
+        exits = []
+        for point in points:
+            slack = self.generators @ point
+            outside = np.flatnonzero(slack < -INSIDE * float(np.linalg.norm(point)))
+            if outside.size:
+                share = self._centre[outside] / (self._centre[outside] - slack[outside])
+                exits.append(int(outside[share.argmin()]))
+        fresh = np.setdiff1d(np.array(exits, dtype=np.intp), self.used)
+        self.used = np.concatenate([self.used, fresh])
+        return bool(fresh.size)
+
+    def projected(self, point: Array, units: Array) -> Array:
+        """The projection of a point on the cone in some units, of unit length; zero if that is the apex."""
+        length = float(np.linalg.norm(point))
+        while True:
+            rows = self.generators[self.used] * units
+            projected = point + rows.T @ polar_multipliers(rows, point)
+            if float(np.linalg.norm(projected)) <= 1e-9 * length:
+                return np.zeros_like(point)
+            if not self.grow([projected * units]):
+                return projected / float(np.linalg.norm(projected))
 
 
 class _Faces:
@@ -142,7 +171,7 @@ class _Faces:
     def __init__(self, lower: Array, generators: Array, free: bool, doubt: float, floor: float) -> None:
         self._lower, self._generators, self._free, self._doubt = lower, generators, free, doubt
         self.upper, self._best = floor, -np.inf
-        self.direction = np.zeros(lower.shape[0])
+        self.direction, self.cut = np.zeros(lower.shape[0]), False
         count, p = generators.shape
         # With a free entry ||G' u|| is convex in it, so that it stops at a row: faces without tight rows do not matter.
         level = np.arange(count)[:, None] if free else np.zeros((1, 0), dtype=np.intp)
@@ -153,8 +182,9 @@ class _Faces:
             # Nothing in a face that certainly has its leading vector inside exceeds the face itself.
             interior = (faces.bounds > floor) & ~faces.surely
             following, above = _extended(level[interior], faces.bounds[interior], count, p)
-            cut = seen + following.shape[0] > (FACES if p <= MANY else FACES_OF_MANY)
+            cut = seen + following.shape[0] > (FACES if p <= FEW else FACES_OF_MANY)
             self._count(faces, (faces.bounds > floor) & (faces.possible | cut))
+            self.cut = bool(cut)
             if cut:
                 return
             level, limits = following, above
@@ -243,24 +273,23 @@ def _extended(level: Indices, limits: Array, rows: int, dimension: int) -> tuple
     return np.column_stack([level[parent], row]), limits[parent]
 
 
-def _ascended(lower: Array, generators: Array, starts: list[Array], *, free: bool) -> tuple[Array, float]:
+def _ascended(lower: Array, cone: _Cone, starts: list[Array], *, free: bool) -> tuple[Array, float]:
     """The best of a few local ascents u <- Proj(L L' u), which never lowers a convex function on a cone; its value.
 
     A free entry is measured in units in which it hardly counts.
     """
     units = np.ones(lower.shape[0])
     if free:
-        units[-1] = 10.0 / np.abs(generators[:, -1]).min()
-    rows = generators * units
-    rows, scaled = rows / np.linalg.norm(rows, axis=1, keepdims=True), lower * units[:, None]
+        units[-1] = 10.0 / np.abs(cone.generators[:, -1]).min()
+    scaled = lower * units[:, None]
     best, value = np.zeros(lower.shape[0]), 0.0
     for start in starts:
-        inside = _projected(rows, start / units)
+        inside = cone.projected(start / units, units)
         reached = float(np.linalg.norm(scaled.T @ inside))
         for _ in range(ASCENTS):
-            following = _projected(rows, scaled @ (scaled.T @ inside))
+            following = cone.projected(scaled @ (scaled.T @ inside), units)
             gained = float(np.linalg.norm(scaled.T @ following))
-            if not gained > reached * (1.0 + 1e-14):
+            if not gained > reached * (1.0 + STILL):
                 break
             inside, reached = following, gained
         found = inside * units
@@ -269,10 +298,3 @@ def _ascended(lower: Array, generators: Array, starts: list[Array], *, free: boo
         if attained > value:
             best, value = found / size, attained
     return best, value
-
-
-def _projected(generators: Array, point: Array) -> Array:
-    """The projection on the cone, of unit length; zero if that is the apex."""
-    projected = point + generators.T @ polar_multipliers(generators, point)
-    length = float(np.linalg.norm(projected))
-    return projected / length if length > 1e-9 * float(np.linalg.norm(point)) else np.zeros_like(point)
