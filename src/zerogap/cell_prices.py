@@ -29,7 +29,7 @@ DEEPER = 0.9
 CHUNK = 20_000_000
 """Entries of gradients or rows held at a time."""
 
-TIGHT = 1e-9
+TIGHT = 1e-7
 """Upper and attained prices that agree to this share count as equal."""
 
 

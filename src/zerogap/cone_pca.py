@@ -1,44 +1,42 @@
 r"""Cone-constrained principal components: the price of a cell when every neuron has several output weights.
 
-    maximise ||G' u||   subject to   K u >= 0,  ||u|| <= 1
+    maximise ||G' u||   subject to   K u >= 0,  ||E u|| <= 1                  (P1, exact algorithm; P0, no pooling)
 
-(P1, exact algorithm; P0, no pooling). On the face of the cone where the rows S of K are tight, a maximiser is a local,
-hence global, maximiser of ||G' u|| in the subspace {K_S u = 0}: its leading singular vector. So the maximum is the
-largest sigma_S, over at most p - 1 independent rows S, whose vector lies in the cone.
+In few dimensions the faces of the cone are looked at, one by one (``zerogap.cone_faces``); beyond, a local ascent finds
+a maximiser and a semidefinite program bounds the maximum (``zerogap.copositive``), which is tight more often than not.
 
-Rows join as they are needed: fewer rows are a larger cone, so every intermediate maximum bounds the true one. They are
-facets: those through which the way from a centre to the present maximiser leaves the cone. A face is ruled out only if its singular vector leaves the cone by more than what rounding explains; doubtful faces count.
-Beyond a number of faces the deepest ones all count, whether their vectors lie in the cone or not: the bound stays one.
+Rows of K join as they are needed: fewer rows are a larger cone, so every intermediate bound holds. They are facets:
+those through which the way from a centre to the present maximiser leaves the cone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap.cone_faces import BACKWARD, Faces
 from zerogap.cones import polar_multipliers
-from zerogap.rounding import UNIT_ROUNDOFF
-from zerogap.spectral import singular_value_above
+from zerogap.copositive import doubly_nonnegative_bound
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-FACES = 8_000
-"""Faces looked at in one round, at most; then the deepest ones all count. Enough for five dimensions."""
-
-FACES_OF_MANY = 300
-"""The same beyond five dimensions, where no number that could be looked at suffices."""
+FEW = 6
+"""Dimensions in which faces are looked at."""
 
 INSIDE = 1e-12
 """Distance behind a wall that still counts as inside."""
 
-BACKWARD = 32.0 * UNIT_ROUNDOFF
-"""Relative backward error of singular value decompositions and orthonormal bases, for each dimension."""
+TIGHT = 1e-8
+"""Semidefinite programs are solved to about this share."""
 
-FEW = 5
-"""Beyond so many dimensions a local ascent comes first: faces below the value that it reaches are never looked at."""
+DRAWN = 1e-6
+"""Points are drawn towards the centre of the cone by at most this share."""
+
+SHARE = 1e-2
+"""Of a penalised bias in a free one, for the semidefinite program; bounds grow by half its square."""
 
 ASCENTS, STILL = 200, 1e-10
 """Steps of a local ascent, at most, and the relative gain that ends it."""
@@ -101,36 +99,71 @@ def cone_maximum(
     p = gradient.shape[0]
     # G = L Q with orthonormal rows of Q: ||G' u|| = ||L' u||.
     lower = np.linalg.qr(gradient.T)[1].T if gradient.shape[1] > p else gradient
-    doubt = (gradient.shape[1] + p) * BACKWARD
     cone = _Cone(generators, centre, np.zeros(0, dtype=np.intp) if rows is None else rows)
     if free:
         cone.used = np.union1d(cone.used, [generators[:, -1].argmin(), generators[:, -1].argmax()])
-    best, value = np.zeros(p), 0.0
-    if p > FEW:
-        best, value = _ascended(lower, cone, [lower[:, 0], -lower[:, 0], centre], free=free)
-    # Faces below what has been reached are of no interest either.
-    level = max(floor, value)
+    if p <= FEW:
+        return _by_faces(gradient, lower, cone, free, floor)
+    return _by_bounds(lower, cone, free, floor, (gradient.shape[1] + p) * BACKWARD)
+
+
+def _by_faces(gradient: Array, lower: Array, cone: _Cone, free: bool, floor: float) -> ConeMaximum:
+    """The maximum over the used rows, until it lies in the cone or below the floor."""
+    doubt = sum(gradient.shape) * BACKWARD
     while True:
-        faces = _Faces(lower, generators[cone.used], free, doubt, level)
-        if faces.upper <= level:
-            return ConeMaximum(best, value, level, cone.used)
+        faces = Faces(lower, cone.generators[cone.used], free=free, doubt=doubt, floor=floor)
+        if faces.upper <= floor:
+            return ConeMaximum(np.zeros(lower.shape[0]), 0.0, floor, cone.used)
         for sign in (1.0, -1.0):
             inside = sign * faces.direction
             if cone.contains(inside):
                 return ConeMaximum(inside, float(np.linalg.norm(gradient.T @ inside)), faces.upper, cone.used)
-        # All that matters is known to be so in few dimensions only.
-        if not cone.grow([faces.direction, -faces.direction]) or (faces.cut and p > FEW):
+        if not cone.grow([faces.direction, -faces.direction]):
             break
-    best, value = _ascended(lower, cone, [best, faces.direction, -faces.direction], free=free)
-    return ConeMaximum(best, value, faces.upper, cone.used)
+    # Too many faces, or two that rounding does not tell apart.
+    bounded = _by_bounds(lower, cone, free, floor, doubt)
+    return replace(bounded, upper=min(faces.upper, bounded.upper))
+
+
+def _by_bounds(lower: Array, cone: _Cone, free: bool, floor: float, doubt: float) -> ConeMaximum:
+    """A local maximum, and bounds over the used rows until one meets it or the floor."""
+    left = np.linalg.svd(lower, full_matrices=False)[0][:, 0]
+    best, value = _ascended(lower, cone, [left, -left, cone.centre], free=free)
+    units, stretch = np.ones(lower.shape[0]), 1.0
+    if free:
+        # |b| <= reach ||v|| in the cone (``bounded_bias``).
+        reach = np.linalg.norm(cone.generators[:, :-1], axis=1) / np.abs(cone.generators[:, -1])
+        units[-1], stretch = float(reach.max()) / SHARE, float(np.sqrt(1.0 + SHARE**2)) * (1.0 + 1e-12)
+    scaled = lower * units[:, None]
+    upper = np.inf
+    while True:
+        rows = cone.generators[cone.used] * units
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        bound, direction = doubly_nonnegative_bound(scaled, rows, tol=0.1 * TIGHT)
+        upper = min(upper, (bound + doubt * float(np.linalg.norm(scaled))) * stretch)
+        if upper <= max(floor, value * (1.0 + TIGHT)):
+            break
+        found, attained = _ascended(lower, cone, [direction * units, -direction * units], free=free)
+        if attained > value:
+            best, value = found, attained
+        if not cone.grow([direction * units, -direction * units]):
+            break
+    return ConeMaximum(best, value, max(upper, floor), cone.used)
 
 
 class _Cone:
     """{K u >= 0}, of which only some rows are used."""
 
     def __init__(self, generators: Array, centre: Array, used: Indices) -> None:
-        self.generators, self.used = generators, used
-        self._centre = generators @ centre
+        self.generators, self.centre, self.used = generators, centre, used
+        self._slack = generators @ centre
+
+    def inside(self, point: Array) -> Array:
+        """The point, drawn towards the centre as far as rounding calls for; zero if it is not inside at all."""
+        slack = self.generators @ point
+        outside = slack < 0.0
+        share = float((-slack[outside] / (self._slack[outside] - slack[outside])).max(initial=0.0))
+        return (1.0 - share) * point + share * self.centre if share <= DRAWN else np.zeros_like(point)
 
     def contains(self, point: Array) -> bool:
         """Up to rounding."""
@@ -144,7 +177,7 @@ class _Cone:
             slack = self.generators @ point
             outside = np.flatnonzero(slack < -INSIDE * float(np.linalg.norm(point)))
             if outside.size:
-                share = self._centre[outside] / (self._centre[outside] - slack[outside])
+                share = self._slack[outside] / (self._slack[outside] - slack[outside])
                 exits.append(int(outside[share.argmin()]))
         fresh = np.setdiff1d(np.array(exits, dtype=np.intp), self.used)
         self.used = np.concatenate([self.used, fresh])
@@ -160,117 +193,6 @@ class _Cone:
                 return np.zeros_like(point)
             if not self.grow([projected * units]):
                 return projected / float(np.linalg.norm(projected))
-
-
-class _Faces:
-    """The faces of a cone with few rows, level by level; `upper` bounds the maximum over it.
-
-    Faces below the floor are dropped with all that lie in them.
-    """
-
-    def __init__(self, lower: Array, generators: Array, free: bool, doubt: float, floor: float) -> None:
-        self._lower, self._generators, self._free, self._doubt = lower, generators, free, doubt
-        self.upper, self._best = floor, -np.inf
-        self.direction, self.cut = np.zeros(lower.shape[0]), False
-        count, p = generators.shape
-        # With a free entry ||G' u|| is convex in it, so that it stops at a row: faces without tight rows do not matter.
-        level = np.arange(count)[:, None] if free else np.zeros((1, 0), dtype=np.intp)
-        limits, seen = np.full(level.shape[0], np.inf), 0
-        while level.shape[0]:
-            seen += level.shape[0]
-            faces = self._look(level, limits)
-            # Nothing in a face that certainly has its leading vector inside exceeds the face itself.
-            interior = (faces.bounds > floor) & ~faces.surely
-            following, above = _extended(level[interior], faces.bounds[interior], count, p)
-            cut = seen + following.shape[0] > (FACES if p <= FEW else FACES_OF_MANY)
-            self._count(faces, (faces.bounds > floor) & (faces.possible | cut))
-            self.cut = bool(cut)
-            if cut:
-                return
-            level, limits = following, above
-
-    def _look(self, level: Indices, limits: Array) -> _Level:
-        """Bounds of the faces (T, s), and where their leading vectors lie."""
-        lower, rows, magnitude, error = self._reduced(level)
-        count, p = level.shape[0], lower.shape[1]
-        tight = np.take_along_axis(rows, level[:, int(self._free) :, None], axis=1)  # (T, s, p)
-        basis, turned = np.broadcast_to(np.eye(p), (count, p, p)), np.zeros(count)
-        if tight.shape[1]:
-            _, sizes, whole = np.linalg.svd(tight)
-            basis = whole[:, tight.shape[1] :]
-            # Sine of the angle to the true subspace: what the rows see of the basis, over their least singular value.
-            rounding = tight.shape[1] * (p * BACKWARD + error)
-            seen = np.linalg.norm(tight @ basis.transpose(0, 2, 1), axis=(1, 2)) + rounding
-            turned = seen / np.maximum(sizes[:, -1] - rounding, 1e-300)
-        moved = basis @ lower  # (T, p - s, r)
-        vectors, values, _ = np.linalg.svd(moved, full_matrices=False)
-        directions = np.einsum("tdp,td->tp", basis, vectors[:, :, 0])
-        wide = self._doubt * magnitude + np.minimum(turned, 2.0) * np.linalg.norm(lower, axis=(1, 2))
-        angle = turned + p * BACKWARD + error
-        if values.shape[1] > 1:
-            # Rotation of the leading vector by a perturbation of size `wide` (Wedin).
-            angle = angle + 4.0 * wide / np.maximum(values[:, 0] - values[:, 1] - 2.0 * wide, 1e-300)
-        slack = np.einsum("tmp,tp->tm", rows, directions)
-        possible = (slack.min(axis=1, initial=0.0) >= -angle) | (slack.max(axis=1, initial=0.0) <= angle)
-        # The tight rows are zero in the whole face.
-        above, below = slack.copy(), slack
-        np.put_along_axis(above, level, np.inf, axis=1)
-        np.put_along_axis(below, level, -np.inf, axis=1)
-        surely = (above.min(axis=1, initial=np.inf) >= angle) | (below.max(axis=1, initial=-np.inf) <= -angle)
-        if self._free:
-            base = self._generators[level[:, 0]]
-            last = -np.sum(base[:, :-1] * directions, axis=1) / base[:, -1]
-            directions = np.column_stack([directions, last])
-        return _Level(limits, np.minimum(values[:, 0] + wide, limits), possible, surely, moved, wide, directions)
-
-    def _reduced(self, level: Indices) -> tuple[Array, Array, Array, Array]:
-        """L (T, p, r) and unit rows (T, m, p) without the free entry, which the first tight row names.
-
-        Also bounds (T,) of the magnitudes that went into L, and of the errors of the rows.
-        """
-        count, rows, whole = level.shape[0], self._generators, float(np.linalg.norm(self._lower))
-        if not self._free:
-            lower = np.broadcast_to(self._lower, (count, *self._lower.shape))
-            return lower, np.broadcast_to(rows, (count, *rows.shape)), np.full(count, whole), np.zeros(count)
-        base = rows[level[:, 0]]
-        slope = base[:, :-1] / base[:, -1:]  # the free entry is -slope . v
-        lower = self._lower[None, :-1] - slope[:, :, None] * self._lower[None, -1:]
-        reduced = rows[None, :, :-1] - slope[:, None] * rows[None, :, -1:]
-        length = np.linalg.norm(reduced, axis=2)
-        np.put_along_axis(length, level[:, :1], np.inf, axis=1)
-        steep = 1.0 + np.linalg.norm(slope, axis=1)
-        error = rows.shape[1] * BACKWARD * steep / length.min(axis=1)
-        return lower, reduced / length[:, :, None], whole * steep, error
-
-    def _count(self, faces: _Level, counted: NDArray[np.bool_]) -> None:
-        """Raise the upper bound to some of the faces, and remember the direction of the largest one."""
-        for face in np.flatnonzero(counted):
-            exact = singular_value_above(faces.moved[face], float(faces.wide[face]))
-            self.upper = max(self.upper, min(exact, float(faces.limits[face])))
-            if faces.bounds[face] > self._best:
-                self._best, self.direction = float(faces.bounds[face]), faces.directions[face]
-
-
-@dataclass(frozen=True, eq=False)
-class _Level:
-    """T faces of equal dimension."""
-
-    limits: Array  # bounds of the faces that they lie in
-    bounds: Array
-    possible: NDArray[np.bool_]  # the leading vector may lie in the cone
-    surely: NDArray[np.bool_]  # it does
-    moved: Array  # L in a basis of the face, (T, p - s, p)
-    wide: Array  # what rounding may add to its singular values
-    directions: Array  # leading vectors, (T, p)
-
-
-def _extended(level: Indices, limits: Array, rows: int, dimension: int) -> tuple[Indices, Array]:
-    """All subsets with one more, larger row, as long as they leave a dimension, and the bounds of their parents."""
-    last = level[:, -1] if level.shape[1] else np.full(level.shape[0], -1)
-    if level.shape[1] + 1 >= dimension:
-        return np.zeros((0, level.shape[1] + 1), dtype=np.intp), np.zeros(0)
-    parent, row = np.nonzero(np.arange(rows)[None] > last[:, None])
-    return np.column_stack([level[parent], row]), limits[parent]
 
 
 def _ascended(lower: Array, cone: _Cone, starts: list[Array], *, free: bool) -> tuple[Array, float]:
@@ -292,7 +214,7 @@ def _ascended(lower: Array, cone: _Cone, starts: list[Array], *, free: bool) -> 
             if not gained > reached * (1.0 + STILL):
                 break
             inside, reached = following, gained
-        found = inside * units
+        found = cone.inside(inside * units)
         size = float(np.linalg.norm(found[:-1] if free else found))
         attained = float(np.linalg.norm(lower.T @ found)) / size if size > 0.0 else 0.0
         if attained > value:
