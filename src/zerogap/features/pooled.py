@@ -101,6 +101,11 @@ class PooledFeatures(Features):
 
         return (values.sum(axis=1, keepdims=True) if self.summed else values), back
 
+    def pooled(self, values: Array) -> Array:
+        """The scaled sums over windows of values at all positions; (c, K, p) to (c, a, p)."""
+        sums = values[:, self.windows_of_rows].sum(axis=2) * self._scale
+        return np.asarray(sums.sum(axis=1, keepdims=True) if self.summed else sums)
+
     def magnitude(self, weights: Array) -> Array:
         inner = np.abs(self.rows.matrix) @ np.abs(weights).T
         # The sum over a window is above its maximum.
@@ -150,9 +155,7 @@ class PooledFeatures(Features):
         """
         kept = matrix[:, :, self.penalised]
         positions = [np.tensordot(residual, kept, axes=1), np.tensordot(np.abs(residual), np.abs(kept), axes=1)]
-        gradient, magnitude = [self._scale * part[self.windows_of_rows].sum(axis=1) for part in positions]  # (a, p)
-        if self.summed:
-            gradient, magnitude = gradient.sum(axis=0, keepdims=True), magnitude.sum(axis=0, keepdims=True)
+        gradient, magnitude = [self.pooled(part[None])[0] for part in positions]
         operations = residual.size + int(self.windows_of_rows.size) + 8
         error = enlarged(gamma(operations) * float(np.linalg.norm(magnitude)), magnitude.size + 8)
         return singular_value_above(gradient, error)

@@ -1,0 +1,171 @@
+r"""Prices of cells for neurons with several output weights.
+
+    price_i(r) = max { ||G_i' u|| : u in cone i, ||E u|| <= 1 }
+    G_i = scale * [ sum_s r_s sum_{k in window q} D_sk m_sk ]_q
+
+with D_sk what cell i lets through of row m_sk: 1 or 0, or the slope of a leaky ReLU (P0, no pooling, oracle).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.arrangements import Cells
+from zerogap.cone_pca import ConeMaximum, cone_maximum
+from zerogap.features.pooled import PooledFeatures
+from zerogap.rounding import UNIT_ROUNDOFF, enlarged, gamma
+from zerogap.spectral import singular_value_above
+from zerogap.walls import Walls
+
+Array = NDArray[np.float64]
+
+DEEPER = 0.9
+"""Cells are priced down to this share of the floor, so that they need not be priced again for a while."""
+
+CHUNK = 20_000_000
+"""Entries of gradients or rows held at a time."""
+
+TIGHT = 1e-7
+"""Upper and attained prices that agree to this share count as equal."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prices:
+    """What one residual costs.
+
+    Parameters
+    ----------
+    upper : float
+        No neuron of the listed cells has a higher price.
+    value : float
+        The highest price that was attained.
+    directions : (k, p) float64
+        Neurons of size one in cells with high prices, the best first.
+    exact : bool
+        Whether `upper` is attained, up to rounding.
+    """
+
+    upper: float
+    value: float
+    directions: Array
+    exact: bool
+
+
+class CellPricer:
+    """Prices of one list of cells.
+
+    Parameters
+    ----------
+    features : PooledFeatures
+        Without gates, and not of maxima.
+    walls, cells
+        The arrangement of the rows of the features.
+    """
+
+    def __init__(self, features: PooledFeatures, walls: Walls, cells: Cells) -> None:
+        self._features, self._walls, self._cells = features, walls, cells
+        self._matrix = features.rows.matrix
+        # In cells with rows on both sides a free bias is at most so many times the length of the other weights.
+        lengths = np.linalg.norm(self._matrix[:, :, features.penalised], axis=2)
+        self._reach = float(lengths.max(initial=0.0)) * (1.0 + 1e-12) if features.free else 0.0
+        self._rows: dict[int, NDArray[np.intp]] = {}
+        shape = cells.count, features.dimension, features.outputs
+        # Gradients whose price is known to be below something: prices move no faster than gradients.
+        self._known, self._below = np.zeros(shape), np.zeros(cells.count)
+
+    def prices(self, residual: Array, *, known: float, worth: float, most: int) -> Prices:
+        """Price a residual.
+
+        Parameters
+        ----------
+        residual : (n,) float64
+            With sum zero for a free bias.
+        known : float
+            A price that some neuron in the listed cells attains.
+        worth : float
+            Neurons with higher prices than this are wanted.
+        most : int
+            So many of them; once they are found, the cells that are left are only bounded.
+        """
+        gradients = self._gradients(residual)
+        moved = self._below + self._sizes(gradients - self._known)
+        bounds = np.minimum(self._sizes(gradients), moved * (1.0 + 4.0 * UNIT_ROUNDOFF))
+        error = self._error(residual)
+        best, upper, exact = known, known, True
+        found: list[tuple[float, Array]] = []
+        for cell in np.argsort(-bounds, kind="stable"):
+            floor = min(best, max(worth, 0.5 * (worth + best)))
+            if bounds[cell] <= floor:
+                break
+            if len(found) >= most:
+                # Enough to go on with: the other cells are only bounded.
+                upper, exact = max(upper, float(bounds[cell])), False
+                break
+            maximum = self._maximum(int(cell), gradients[cell], DEEPER * floor)
+            self._known[cell], self._below[cell] = gradients[cell], maximum.upper
+            if maximum.upper > max(upper, best):
+                upper, exact = maximum.upper, maximum.value >= maximum.upper * (1.0 - TIGHT)
+            if maximum.value > floor:
+                best = max(best, maximum.value)
+                found.append((maximum.value, maximum.direction))
+        found.sort(key=lambda pair: -pair[0])
+        directions = np.array([direction for _, direction in found]).reshape(len(found), self._features.dimension)
+        return Prices(enlarged(max(upper, best) + error, 4), best, self._features.unit(directions), exact)
+
+    def _maximum(self, cell: int, gradient: Array, floor: float) -> ConeMaximum:
+        """The price of one cell, as far as it exceeds the floor."""
+        signs, free = self._cells.signs[cell], self._features.free
+        generators = np.where(signs, 1.0, -1.0)[:, None] * self._walls.normals
+        if free and (generators[:, -1].min() >= 0.0 or generators[:, -1].max() <= 0.0):
+            # All rows pass, or none does: the bias adds a constant, for which r has no price, and there are no walls.
+            kept = gradient[:-1]
+            left, sizes, _ = np.linalg.svd(kept, full_matrices=False)
+            direction = np.append(left[:, 0], 0.0)
+            direction[-1] = np.sign(generators[:, -1].sum()) * self._reach
+            upper = singular_value_above(kept, 0.0)
+            return ConeMaximum(direction, float(sizes[0]), max(upper, floor), np.zeros(0, dtype=np.intp))
+        centre = self._cells.centres[cell]
+        maximum = cone_maximum(gradient, generators, centre, free=free, floor=floor, rows=self._rows.get(cell))
+        self._rows[cell] = maximum.rows
+        return maximum
+
+    def _gradients(self, residual: Array) -> Array:
+        """G of all cells, (P, p, a)."""
+        count, p, a = self._cells.count, self._features.dimension, self._features.outputs
+        gradients = np.zeros((count, p, a))
+        weighted = (residual[:, None, None] * self._matrix).transpose(1, 0, 2)
+        for part, let in self._shares():
+            positions = let.transpose(2, 0, 1) @ weighted  # (K, c, p)
+            gradients[part] = self._features.pooled(positions.transpose(1, 0, 2)).transpose(0, 2, 1)
+        return gradients
+
+    def _sizes(self, gradients: Array) -> Array:
+        """Upper bounds of ||G' u|| over all u of size one whose free bias, if any, is within reach; (P,)."""
+        kept = gradients[:, self._features.penalised]
+        squares = kept @ kept.transpose(0, 2, 1)
+        traces = np.trace(squares, axis1=1, axis2=2)
+        largest = np.linalg.eigvalsh(squares)[:, -1]
+        slack = 64.0 * sum(kept.shape[1:]) * UNIT_ROUNDOFF
+        free = self._reach * np.linalg.norm(gradients[:, ~self._features.penalised], axis=(1, 2))
+        return np.asarray((np.sqrt(np.maximum(largest, 0.0) + slack * traces) + free) * (1.0 + slack))
+
+    def _error(self, residual: Array) -> float:
+        """A bound of what rounding in G does to any price."""
+        magnitude = self._features.pooled(np.tensordot(np.abs(residual), np.abs(self._matrix), axes=1)[None])[0].T
+        operations = residual.size + self._features.roundings + 8
+        kept = self._features.penalised
+        size = float(np.linalg.norm(magnitude[kept])) + self._reach * float(np.linalg.norm(magnitude[~kept]))
+        return enlarged(gamma(operations) * size, operations)
+
+    def _shares(self) -> Iterator[tuple[slice, Array]]:
+        """What cells let through of the rows, (c, n, K), for a few of them at a time."""
+        n, positions, p = self._matrix.shape
+        step = max(1, CHUNK // (n * positions * p))
+        for begin in range(0, self._cells.count, step):
+            part = slice(begin, min(begin + step, self._cells.count))
+            active = self._walls.activity(self._cells.signs[part]).reshape(-1, n, positions)
+            yield part, np.where(active, 1.0, self._features.slope)
