@@ -70,8 +70,8 @@ class ThreeLayerFeatures(Features):
 
     def _normalised(self, weights: Array) -> tuple[Array, Array]:
         """The unit filters, and ||E c|| of each, (m, 1 or K); infinite where it is zero."""
-        count = 1 if self.tied else self.positions
-        filters = weights[:, : self.filters].reshape(weights.shape[0], count, self.rows.dimension)
+        shape = (weights.shape[0], 1 if self.tied else self.positions, self.rows.dimension)
+        filters = weights[:, : self.filters].reshape(shape)
         size = lengths(filters[..., : filters.shape[2] - int(self.free)])
         size = np.where(size > 0.0, size, np.inf)
         return np.where(np.isfinite(size)[..., None], filters, 0.0) / size[..., None], size
@@ -93,7 +93,7 @@ class ThreeLayerFeatures(Features):
             if self.free:
                 kept[..., -1] = 0.0
             filters = (toward - kept * np.sum(toward * unit, axis=2, keepdims=True)) / size[..., None]
-            parts = [filters.reshape(weights.shape[0], -1), np.einsum("nm,nkm->mk", outer, signals)]
+            parts = [filters.reshape(weights.shape[0], self.filters), np.einsum("nm,nkm->mk", outer, signals)]
             return np.concatenate([*parts, outer.sum(axis=0)[:, None]] if self.free else parts, axis=1)
 
         return values[:, None, :], back

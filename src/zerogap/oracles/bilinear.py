@@ -8,8 +8,8 @@ lambda in [0, 1],
     kappa_sk sum_i a_i m_sk . p_i  <=  (m_sk . u)_+  <=  sum_i a_i (m_sk . p_i)_+ ,
     r_s (y_s)_+ <= r_s sum_ij a_i b_j (Y_sij)_+   if r_s > 0,      <= lambda_s r_s sum_ij a_i b_j Y_sij   if r_s < 0,
 
-with Y_s from the upper bounds of y_s in the first case and from the lower ones in the second. So g <= sum_ij a_i b_j H_ij,
-and for every matrix A with p_i' A q_j >= H_ij for all i, j,
+with Y_s from the upper bounds of y_s in the first case and from the lower ones in the second. So g is at most
+sum_ij a_i b_j H_ij, and for every matrix A with p_i' A q_j >= H_ij for all i, j,
 
     g(u, w) <= u' A w <= sigma(A) ||u|| ||w||,      sigma the largest singular value.
 
@@ -23,7 +23,7 @@ level it is within a few units of rounding of one of them, and g is Lipschitz: `
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -79,9 +79,10 @@ def bound_price(
     *,
     seconds: float = np.inf,
     nodes: int = 10_000_000,
-    stop: Callable[[float], bool] = lambda upper: False,
 ) -> PriceBound:
     """Bound the price of all tied neurons from above, down to a target or as far as the budget goes.
+
+    It ends as well when a neuron is met whose price is above the target.
 
     Parameters
     ----------
@@ -91,8 +92,6 @@ def bound_price(
         Nodes below it are closed.
     seconds, nodes
         Budget.
-    stop : callable
-        Told the bound so far after every batch; a true return value ends the run.
     """
     deadline = time.monotonic() + seconds
     trees = [_Tree(rows, sign * residual, target) for sign in (1.0, -1.0)]
@@ -100,11 +99,10 @@ def bound_price(
         # The tree of the larger bound decides the price.
         tree = max(trees, key=lambda candidate: candidate.upper)
         visited = sum(each.nodes for each in trees)
-        if not tree.open or visited >= nodes or time.monotonic() >= deadline:
+        met = max(each.value for each in trees)
+        if not tree.open or met > target or visited >= nodes or time.monotonic() >= deadline:
             break
         tree.step()
-        if stop(max(each.upper for each in trees)):
-            break
     best = max(trees, key=lambda candidate: candidate.value)
     upper = max(each.upper for each in trees)
     finished = not any(each.open or each.stuck > target for each in trees)
@@ -136,7 +134,7 @@ class _Tree:
     def upper(self) -> float:
         """A bound of g for this sign."""
         worst = max(self._target, self.stuck, float(self._bounds.max(initial=0.0)))
-        # A unit vector is sum a_i p_i with sum a_i <= sqrt(dimension), and 16 roundings bring about a vertex.
+        # In an orthant a unit vector is sum a_i p_i with 0 <= a_i <= 1, and a new vertex is off by fewer roundings.
         moved = DEEPEST * 16.0 * UNIT_ROUNDOFF * float(np.sqrt(max(self.filter.size, self.inner.size)))
         return (worst * (1.0 + 4.0 * moved) + 4.0 * moved * self._steep) * (1.0 + 1e-14)
 
@@ -205,7 +203,8 @@ class _Tree:
                 lifted = matrix + lift[:, None, None] * c[:, :, None] * d[:, None, :]
                 # One rounding of every entry of A.
                 moved = 4.0 * UNIT_ROUNDOFF * np.sqrt(np.sum(lifted**2, axis=(1, 2)))
-                best = np.minimum(best, _singular_values_above(lifted) + moved + 8.0 * UNIT_ROUNDOFF * lift)
+                # Not minimum: a bound that is not a number is none.
+                best = np.fmin(best, _singular_values_above(lifted) + moved + 8.0 * UNIT_ROUNDOFF * lift)
         # (c . p_i)(d . q_j) > 0 is what makes t c d' a bound.
         return np.where(scale.min(axis=(1, 2)) > 1e-3, best, np.inf)
 
@@ -236,7 +235,7 @@ def _products(first: Array, matrix: Array, second: Array) -> Array:
 
 
 def _multipliers(fixed: Array, shares: Array, scale: Array, outputs: Array) -> Iterator[Array]:
-    """Values of lambda, (N, n): whether the sample is active in the middle; and those that level out H over the vertices.
+    """Values of lambda, (N, n): whether the sample is active in the middle; those that level out H over the vertices.
 
     The second kind matters at a maximum on a wall y_s = 0, from both sides of which g falls.
     """
@@ -263,9 +262,11 @@ def _singular_values_above(matrices: Array) -> Array:
     """Upper bounds of the largest singular values of (N, h, K); result (N,).
 
     With V nearly orthogonal, sigma(A)^2 <= lambda(V' A' A V) / (1 - ||V' V - I||), and lambda is at most the largest
-    absolute row sum, which is tight when the columns of V are close to eigenvectors.
+    absolute row sum, which is tight when the columns of V are close to eigenvectors. Infinite for what is not a number.
     """
     h, K = matrices.shape[1:]
+    known = np.all(np.isfinite(matrices), axis=(1, 2))
+    matrices = np.where(known[:, None, None], matrices, 0.0)
     peak = np.maximum(np.abs(matrices).max(axis=(1, 2)), 1e-300)
     scaled = matrices / peak[:, None, None]
     frame = np.linalg.eigh(scaled.transpose(0, 2, 1) @ scaled)[1]
@@ -274,11 +275,11 @@ def _singular_values_above(matrices: Array) -> Array:
     defect = np.abs(frame.transpose(0, 2, 1) @ frame - np.eye(K)).sum(axis=(1, 2)) + K * K * gamma(K + 4)
     size = np.sum(scaled**2, axis=(1, 2))
     square = np.abs(gram).sum(axis=2).max(axis=1) + 8.0 * K * gamma(h + 2 * K + 8) * size
-    return np.asarray(np.sqrt(square / (1.0 - defect)) * peak * (1.0 + 1e-14))
+    return np.where(known, np.sqrt(square / (1.0 - defect)) * peak * (1.0 + 1e-14), np.inf)
 
 
 def _split(rows: Array, residual: Array, first: Array, second: Array) -> tuple[Array, Array]:
-    """Both children of every node, (2 N, ...): cut where a wall meets an edge of the filters, or the widest edge in half."""
+    """Both children of every node, (2 N, ...): cut where a wall meets an edge of the filters, or at the widest edge."""
     heights = np.einsum("skh,nih->nski", rows, first)
     crossed = np.minimum(heights.max(axis=3), -heights.min(axis=3))
     # Cutting along a wall leaves heights of the size of rounding.
