@@ -400,4 +400,6 @@ class FeatureRun:
 
     def verdict(self, network: Network, objective: float, cells: int = 0) -> Certificate:
         """The certificate of a network over all neurons."""
-        return self.referee.verdict(network, objective, cells=cells, estimate=self.estimate)
+        # The search can miss neurons: what it suggests may then lie above what is attained.
+        estimate = None if self.estimate is None else min(self.estimate, objective)
+        return self.referee.verdict(network, objective, cells=cells, estimate=estimate)

@@ -31,6 +31,7 @@ from zerogap.recovery import empty_network
 from zerogap.scope import choose_cells
 from zerogap.solvers import Iterate
 from zerogap.solvers.group_lasso import group_lasso
+from zerogap.validation import shown
 
 Array = NDArray[np.float64]
 Callback = Callable[[Iteration], object]
@@ -88,8 +89,8 @@ def train_rank_one(
     """
     features = question.architecture.features(question.rows)
     if not isinstance(features, PooledFeatures) or features.largest or question.architecture.gated:
-        expected = "a CNN without gates, with pooling 'none', or windows of pooling 'sum' or 'average'"
-        raise InputError("architecture", repr(question.architecture), expected, "use zg.train")
+        expected = f"'generate' for {question.architecture!r}: only sums and averages have a program over cells here"
+        raise InputError("arrangements", shown(arrangements), expected, "leave arrangements out")
     run = _Run(question, features, arrangements, tol, limit, rng, callback)
     return run.trained()
 

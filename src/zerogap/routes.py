@@ -7,6 +7,8 @@
 | one output weight, walls of their own        | ``feature_training``              | ``piece_training``                |
 | several output weights                       | ``feature_training``              | ``rank_one_training``             |
 | several output weights, gated                | none: gates belong to the question| ``spectral_training``             |
+| tied filters in front of a second ReLU       | ``tied_training`` if few entries, | ``tied_training``                 |
+|                                              | else ``feature_training``         |                                   |
 """
 
 from __future__ import annotations
@@ -79,9 +81,13 @@ def answered(question: Question, request: Request) -> Trained:
         )
     if architecture.cellular:
         return _cellular(question, request)
+    from zerogap.tied_training import provable, train_tied
+
     if request.solver != "interior_point":
         expected = f"'interior_point': {architecture!r} has no cell program with shared walls"
         raise InputError("solver", repr(request.solver), expected, "leave solver out")
+    if architecture.tied and (not request.generate or provable(question)):
+        return train_tied(question, request.arrangements, **request.common)
     if request.generate:
         return _generated(question, request)
     if architecture.linear:

@@ -97,6 +97,12 @@ def train_tied(
     return run.network, run.verdict(), run.history, run.status
 
 
+def provable(question: Question) -> bool:
+    """Whether branch and bound over pairs of directions is within reach."""
+    matrix = question.rows.matrix
+    return not question.architecture.offset and matrix.shape[1] + matrix.shape[2] <= LARGEST
+
+
 @dataclass(eq=False)
 class TiedRun:
     """One run; parameters are those of ``train_tied``."""
@@ -122,12 +128,6 @@ class TiedRun:
         self.estimate: float | None = None
         self.pieces = self.nodes = 0
         self._neurons = np.zeros((0, features.dimension))
-
-    @property
-    def provable(self) -> bool:
-        """Whether branch and bound is within reach."""
-        matrix = self.question.rows.matrix
-        return not self._features.free and matrix.shape[1] + matrix.shape[2] <= LARGEST
 
     def run(self, listed: bool) -> None:
         """The relaxation if `listed`, then rounds of search and proof."""
@@ -216,7 +216,7 @@ class TiedRun:
         none = self._neurons[:0]
         self.referee.hear(residual, *self._features.price_above(residual))
         left = self.limit - (time.monotonic() - self._started)
-        if not self.provable or self._met() or left <= 0.0:
+        if not provable(self.question) or self._met() or left <= 0.0:
             return none
         target = self._target(residual, max(price * (1.0 + 1e-9), 1e-3 * self.question.beta))
         found = bound_price(self.question.rows.matrix, residual, target, seconds=left)

@@ -126,6 +126,11 @@ class Architecture(ABC):
         return False
 
     @property
+    def tied(self) -> bool:
+        """Whether positions share a filter in front of a second ReLU, so that no program over pieces is exact."""
+        return False
+
+    @property
     def gated(self) -> bool:
         """Whether fixed gates decide what passes."""
         return False
