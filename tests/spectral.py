@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 import reference
 import zerogap as zg
 from zerogap.question import Question
+from zerogap.rank_one_training import train_rank_one
 from zerogap.spectral_training import train_gated, train_spectral
 
 cp = import_module("cvxpy")
@@ -41,7 +43,7 @@ def train(architecture: Any, X: Array, y: Array, *, loss: str = "squared", beta:
             return zg.Result(*train_spectral(question, **settings))
         if architecture.gated:
             return zg.Result(*train_gated(question, arrangements, **settings))
-        raise AssertionError
+        return zg.Result(*train_rank_one(question, arrangements, **settings))
 
 
 def windows(architecture: Any, X: Array, count: int) -> list[list[int]]:
@@ -112,3 +114,59 @@ def objective(network: Any, X: Array, y: Array, *, loss: str, beta: float, weigh
     c = np.ones(n) if weights is None else weights
     each = {"squared": 0.5 * (f - y) ** 2, "logistic": np.logaddexp(0.0, -y * f), "hinge": np.maximum(0.0, 1.0 - y * f)}
     return float(c @ each[loss]) + beta * decay
+
+
+def relaxed_optimum(architecture: Any, X: Array, y: Array, *, loss: str, beta: float) -> float:
+    """min L(sum_i <M_i, Z_i>) + beta/2 sum_i (tr U_i + tr V_i) over [[U, Z], [Z', V]] >= 0 and K_i U_i K_i' >= 0.
+
+    With U_i = sum_l u_l u_l' and V_i = sum_l w_l w_l' a network is a feasible point. For filters of two entries every
+    such U_i is of that form, because it is completely positive, and the program is exact.
+    """
+    rows = reference.patches(X, architecture)
+    n, _, p = rows.shape
+    flat = rows.reshape(-1, p)
+    places = windows(architecture, X, rows.shape[1])
+    scale = 1.0 / len(places[0]) if architecture.pooling == "average" else 1.0
+    f, penalty, constraints = 0.0, 0.0, []
+    for signs in reference.list_cells(flat):
+        M = np.zeros((n, len(places), p))
+        for s, (q, place) in product(range(n), enumerate(places)):
+            for k in place:
+                M[s, q] += scale * (signs[s * rows.shape[1] + k] > 0) * rows[s, k]
+        whole = cp.Variable((p + len(places),) * 2, PSD=True)
+        K = signs[:, None] * flat
+        constraints.append(K @ whole[:p, :p] @ K.T >= 0.0)
+        f = f + M.reshape(n, -1) @ cp.vec(whole[p:, :p], order="C")
+        penalty += 0.5 * beta * cp.trace(whole)
+    terms = {
+        "squared": lambda: 0.5 * cp.sum_squares(f - y),
+        "logistic": lambda: cp.sum(cp.logistic(cp.multiply(-y, f))),
+        "hinge": lambda: cp.sum(cp.pos(1.0 - cp.multiply(y, f))),
+    }
+    problem = cp.Problem(cp.Minimize(terms[loss]() + penalty), constraints)
+    return float(problem.solve(solver="CLARABEL", max_step_fraction=0.9, **reference.TOLERANCES))
+
+
+def best_of_many(architecture: Any, X: Array, y: Array, *, beta: float, runs: int, width: int, seed: int) -> float:
+    """The best objective of L-BFGS runs on a ReLU network of its own, without bias, squared loss, no pooling."""
+    rows = reference.patches(X, architecture)
+    _, count, p = rows.shape
+    rng, best = np.random.default_rng(seed), np.inf
+
+    def evaluate(flat: Array) -> tuple[float, Array]:
+        u, w = flat[: width * p].reshape(width, p), flat[width * p :].reshape(width, count)
+        inner = np.einsum("skd,jd->skj", rows, u)
+        active = np.maximum(inner, 0.0)
+        error = np.einsum("skj,jk->s", active, w) - y
+        value = 0.5 * float(error @ error) + 0.5 * beta * float(flat @ flat)
+        du = np.einsum("s,skj,jk,skd->jd", error, 1.0 * (inner > 0.0), w, rows, optimize=True) + beta * u
+        dw = np.einsum("s,skj->jk", error, active) + beta * w
+        return value, np.concatenate([du.ravel(), dw.ravel()])
+
+    for _ in range(runs):
+        point = 0.7 * rng.standard_normal(width * (p + count))
+        for _ in range(3):
+            answer = minimize(evaluate, point, jac=True, method="L-BFGS-B", options={"maxiter": 3000, "ftol": 1e-15})
+            best = min(best, float(answer.fun))
+            point = answer.x + 1e-3 * rng.standard_normal(point.size)
+    return best

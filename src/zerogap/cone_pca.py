@@ -137,6 +137,7 @@ def _by_bounds(lower: Array, cone: _Cone, free: bool, floor: float, doubt: float
     scaled = lower * units[:, None]
     upper = np.inf
     while True:
+        count = cone.used.size
         rows = cone.generators[cone.used] * units
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         bound, direction = doubly_nonnegative_bound(scaled, rows, tol=0.1 * TIGHT)
@@ -146,7 +147,8 @@ def _by_bounds(lower: Array, cone: _Cone, free: bool, floor: float, doubt: float
         found, attained = _ascended(lower, cone, [direction * units, -direction * units], free=free)
         if attained > value:
             best, value = found, attained
-        if not cone.grow([direction * units, -direction * units]):
+        cone.grow([direction * units, -direction * units])
+        if cone.used.size == count:
             break
     return ConeMaximum(best, value, max(upper, floor), cone.used)
 
