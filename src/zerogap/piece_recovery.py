@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.arrangements.centres import interior_point
+from zerogap.gauges import GroupGauge
 from zerogap.network import Network
-from zerogap.pieces import PieceProgram
+from zerogap.pieces import PieceProgram, Pieces
 from zerogap.question import Question
+from zerogap.solvers.conic import FINEST
+from zerogap.solvers.conic_pieces import ATTEMPTS, solve_pieces
 
 Array = NDArray[np.float64]
 
@@ -23,7 +26,7 @@ SHARES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10)
 
 
 def recovered(question: Question, program: PieceProgram, blocks: Array, offset: float) -> Iterator[Network]:
-    """Networks of the blocks above falling thresholds of size, as they are and pruned to at most n neurons.
+    """Networks of the blocks above falling thresholds of size: as they are, pruned to at most n neurons, reweighted.
 
     Parameters
     ----------
@@ -49,6 +52,7 @@ def recovered(question: Question, program: PieceProgram, blocks: Array, offset: 
         network = _network(question, program, np.where(keep[..., None], moved, 0.0), blocks, offset)
         yield network
         yield network.pruned(question.rows)
+        yield reweighted(question, network.pruned(question.rows))
 
 
 def inside(cone: Array, blocks: Array) -> Array:
@@ -64,12 +68,15 @@ def inside(cone: Array, blocks: Array) -> Array:
         K.
     blocks : (m, q) float64
     """
-    length = np.linalg.norm(cone, axis=1)
-    rows = cone[length > 0.0] / length[length > 0.0, None]
-    size = np.linalg.norm(blocks, axis=1)
+    # In units that bring all columns near one, as in ``Walls.units``: cells may be thin only because of their units.
+    units = np.ldexp(1.0, -np.frexp(np.abs(cone).max(axis=0, initial=0.0))[1])
+    length = np.linalg.norm(cone * units, axis=1)
+    rows = (cone * units)[length > 0.0] / length[length > 0.0, None]
+    inner = blocks / units
+    size = np.linalg.norm(inner, axis=1)
     # More than the rounding error of q products.
     floor = 8.0 * blocks.shape[1] * np.finfo(np.float64).eps * size
-    margins = blocks @ rows.T
+    margins = inner @ rows.T
     if np.all(margins >= floor[:, None]):
         return blocks
     centre = interior_point(rows, np.ones(rows.shape[0], dtype=bool))
@@ -77,7 +84,28 @@ def inside(cone: Array, blocks: Array) -> Array:
         return blocks
     tau = np.max((floor[:, None] - margins) / (rows @ centre), axis=1, initial=0.0)
     near = tau * float(np.linalg.norm(centre)) < size
-    return np.where(near[:, None], blocks + tau[:, None] * centre, 0.0)
+    return np.where(near[:, None], blocks + tau[:, None] * (units * centre), 0.0)
+
+
+def reweighted(question: Question, network: Network) -> Network:
+    """The network with the best sizes of its neurons: they make up for blocks that were left out.
+
+    The program over the rays of its neurons has a few variables only, so that the solver is accurate.
+    """
+    if not network.width:
+        return network
+    features = network.on(question.rows)
+    weights = features.unit(network.weights)
+    values = features.forward(weights)[0][:, 0]
+    cones = (np.ones((1, 1)),) * weights.shape[0]
+    gauge = GroupGauge.euclidean(np.ones(1, dtype=bool))
+    rays = Pieces(values.T[:, :, None], cones, gauge, lambda rays, sizes: (weights[rays], sizes[:, 0]), complete=False)
+    program = PieceProgram(rays, question.loss, question.beta, question.architecture.offset)
+    solution = solve_pieces(program, tol=FINEST, attempt=ATTEMPTS[1])
+    if solution is None:
+        return network
+    readout = np.maximum(solution.blocks[0], 0.0) - np.maximum(solution.blocks[1], 0.0)
+    return Network.from_weights(question.architecture, features, weights, readout, solution.offset).balanced()
 
 
 def _network(question: Question, program: PieceProgram, kept: Array, blocks: Array, offset: float) -> Network:

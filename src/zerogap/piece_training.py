@@ -128,8 +128,7 @@ class PieceRun:
         return self.referee.verdict(self.network, self.objective, cells=self.program.pieces.count)
 
     def _attempts(self, limit: float, callback: Callback | None) -> None:
-        order = ATTEMPTS[:: -1 if self.question.loss.name == "logistic" else 1]
-        for attempt in order:
+        for attempt in ATTEMPTS:
             left = limit - (time.monotonic() - self.started)
             if left <= 0.0:
                 self.status = Status.TIME_LIMIT
@@ -138,6 +137,7 @@ class PieceRun:
             aim = max((0.1 * self.tol) ** 2, FINEST)
             solution = solve_pieces(self.program, tol=aim, max_time=left, attempt=attempt)
             if solution is not None:
+                self.status = Status.INTERRUPTED if solution.interrupted else self.status
                 self._take(solution)
             passes = float(len(self.history) + 1)
             seconds = time.monotonic() - self.started

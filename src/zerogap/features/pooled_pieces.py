@@ -33,8 +33,8 @@ from zerogap.walls import Walls, find_walls
 
 Activity = NDArray[np.bool_]
 
-GRIDS = (12, 9)
-"""Decimal digits of the grid: the second one is taken where the first leaves slivers. Decimals are kept as they are."""
+GRIDS = (12, 10, 9)
+"""Decimal digits of the grid: the next one is taken where one leaves slivers. Decimals are kept as they are."""
 
 
 def pooled_pieces(features: PooledFeatures, choose: Choose) -> Pieces:
@@ -87,12 +87,15 @@ def _selections(features: PooledFeatures, choose: Choose) -> tuple[Array, tuple[
         rows = np.concatenate([grid.reshape(-1, p), differences.reshape(-1, p)])
         return rows, differences, units, distance, *choose(rows)
 
-    try:
+    for digits in GRIDS:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)
-            rows, differences, units, distance, activity, complete = chosen(GRIDS[0])
-    except RuntimeWarning:
-        rows, differences, units, distance, activity, complete = chosen(GRIDS[1])
+            # Enumeration warns of slivers that it could not find; the last grid may hand the warning on.
+            warnings.simplefilter("error" if digits != GRIDS[-1] else "default", RuntimeWarning)
+            try:
+                rows, differences, units, distance, activity, complete = chosen(digits)
+                break
+            except RuntimeWarning:
+                continue
     active = activity[:, : n * count * size].reshape(-1, n, count, size)
     ahead = activity[:, n * count * size :].reshape(-1, n, count, first.size)
     tied = ~np.any(differences != 0.0, axis=3)

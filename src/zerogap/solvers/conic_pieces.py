@@ -9,7 +9,7 @@ with the losses of ``zerogap.solvers.conic_losses`` and the gauges of ``zerogap.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,13 @@ from zerogap.solvers.conic_losses import (
     margin_group,
     slices,
 )
+from zerogap.solvers.interrupts import noted_interrupts
 
 Array = NDArray[np.float64]
 
 
-ATTEMPTS = ((1.0, True), (10.0, False), (3.0, True), (0.1, False))
-"""Factor of the objective, and whether Clarabel equilibrates; see ``zerogap.solvers.conic``."""
+ATTEMPTS = ((1.0, True), (100.0, False), (1000.0, False), (100.0, True))
+"""Factor of the objective, and whether Clarabel equilibrates. Which one is most accurate changes from case to case."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,8 @@ class PieceSolution:
     dual : (n,) float64
         The multipliers of the predictions. At an optimum it equals the residual, but it is off by the tolerance of the
         solver where the gradient, continuous in the predictions, may be off by the root of that.
+    interrupted : bool
+        By Ctrl-C: this is the iterate that the solver had reached.
     """
 
     blocks: Array
@@ -58,6 +61,7 @@ class PieceSolution:
     residual: Array
     multipliers: list[list[Array]]
     dual: Array
+    interrupted: bool = False
 
 
 def solve_pieces(
@@ -78,10 +82,16 @@ def solve_pieces(
         Seconds.
     attempt : (float, bool)
         One of ``ATTEMPTS``.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C, if there are no finite numbers to hand out.
     """
     import clarabel
 
     factor, equilibrate = attempt
+    program, units = _in_units(program)
     columns = _columns(program)
     matrix, right, cones = assembled(_constraints(program), columns)
     cost, curvature = np.zeros(matrix.shape[1]), np.zeros(matrix.shape[1])
@@ -93,16 +103,23 @@ def solve_pieces(
     objective.eliminate_zeros()
     settings = clarabel.DefaultSettings()
     settings.verbose = False
-    settings.tol_gap_rel = settings.tol_gap_abs = settings.tol_feas = tol
+    settings.tol_gap_rel = settings.tol_feas = tol
+    # The absolute gap would end a run early where beta, and with it the optimum, is tiny.
+    settings.tol_gap_abs = 1e-8 * tol
     settings.time_limit = max_time
     settings.equilibrate_enable = equilibrate
     if program.loss.name == "logistic":
         settings.max_step_fraction = CAUTIOUS
     if not equilibrate:
         settings.static_regularization_constant = 1e-10
-    solution = clarabel.DefaultSolver(objective, factor * cost, matrix, right, cones, settings).solve()
+    solver = clarabel.DefaultSolver(objective, factor * cost, matrix, right, cones, settings)
+    with noted_interrupts() as interrupt:
+        solver.set_termination_callback(interrupt.asked)
+        solution = solver.solve()
     x, z = np.array(solution.x), np.array(solution.z) / factor
     if not (np.isfinite(x).all() and np.isfinite(z).all()):
+        if interrupt.pending:
+            raise KeyboardInterrupt
         return None
     blocks = x[columns["blocks"]].reshape(program.shape)
     offset = float(x[columns["offset"]].sum())
@@ -119,7 +136,31 @@ def solve_pieces(
         for cone in program.pieces.cones:
             multipliers[-1].append(np.maximum(z[place : place + cone.shape[0]], 0.0))
             place += cone.shape[0]
-    return PieceSolution(blocks, offset, residual, multipliers, z[:n])
+    return PieceSolution(blocks / units, offset, residual, multipliers, z[:n], interrupt.pending)
+
+
+def _in_units(program: PieceProgram) -> tuple[PieceProgram, Array]:
+    """The program in v' = units v, powers of two that bring the maps near one.
+
+    All coordinates that cost have one unit, by which beta is divided; free ones have their own.
+    """
+    pieces = program.pieces
+    peaks = np.abs(pieces.maps).max(axis=(0, 1), initial=0.0)
+    free = [rows for rows, cost in zip(pieces.gauge.groups, pieces.gauge.costs, strict=True) if cost == 0.0]
+    loose = (
+        np.any(pieces.gauge.basis[np.concatenate(free)] != 0.0, axis=0) if free else np.zeros(peaks.size, dtype=bool)
+    )
+    common = _power(float(peaks[~loose].max(initial=0.0)))
+    units = np.where(loose, [_power(float(peak)) for peak in peaks], common)
+    cones = tuple(cone / units for cone in pieces.cones)
+    return PieceProgram(
+        replace(pieces, maps=pieces.maps / units, cones=cones), program.loss, program.beta / common, program.offset
+    ), units
+
+
+def _power(size: float) -> float:
+    """A power of two near a size, one for zero."""
+    return float(np.ldexp(1.0, int(np.frexp(size)[1]))) if size > 0.0 else 1.0
 
 
 def _columns(program: PieceProgram) -> dict[str, slice]:
