@@ -138,11 +138,14 @@ class Generation:
         if used.shape[0]:
             self.add(used, used.shape[0])
 
-    def warm_by_sliding(self, width: int) -> None:
-        """Start from the cells in which so many random neurons come to rest."""
+    def warm_by_sliding(self, width: int) -> Iterator[Sliding | None]:
+        """Start from the cells in which so many random neurons come to rest; yields after every step, with the
+        neurons whenever a level of smoothing is done.
+        """
         directions = random_starts(self._form, width, self._rng)
         sliding = Sliding.scattered(self._question, directions, self._rng)
-        sliding.run()
+        for done in sliding.run():
+            yield sliding if done else None
         if sliding.signs.size:
             self.add(sliding.blocks, sliding.signs.size)
 
