@@ -27,13 +27,16 @@ from zerogap.solvers import Iterate, make_solver
 Array = NDArray[np.float64]
 
 STARTS = 400
-"""Random starts of the search in every round, besides the neurons in use."""
+"""Random starts of a search, besides the neurons in use and the maxima of the last search."""
 
-EFFORTS = (1, 6, 40)
-"""A search that finds nothing is repeated with this many times the starts, before a gap is believed."""
+BATCHES = 40
+"""A search that finds nothing is repeated so often with other starts, before a gap is believed."""
 
 AFFORDABLE = 2e7
 """Entries of the rows, over all starts of a search, that may be visited in one ascent step."""
+
+REMEMBERED = 200
+"""Maxima of a search that are starts of the next one, at most."""
 
 NEW_CELLS = 150
 """At most this many cells join in one round."""
@@ -109,7 +112,7 @@ class Generation:
         self._cells: Cells | None = None
         self._gap = FIRST_GAP
         self._insisted = False
-        self._effort = 0
+        self._known = np.zeros((0, form.dimension))
         self.program: Program | None = None
 
     # -- cells -------------------------------------------------------------------------------------
@@ -168,12 +171,7 @@ class Generation:
                     break
             if best is None:
                 return
-            maxima = self._search(best)
-            # What a search has found decides how hard to try, not the clock: runs repeat.
-            while self.estimate(best, maxima.price) <= self._tol and self._effort < len(EFFORTS) - 1:
-                self._effort += 1
-                maxima = self._search(best)
-            thorough = self._effort == len(EFFORTS) - 1
+            maxima, thorough = self._search(best)
             estimate = self.estimate(best, maxima.price)
             self._gap = min(self._gap, max(estimate, 0.1 * self._tol))
             # Maxima on walls can ask for the same few cells for ever.
@@ -181,19 +179,30 @@ class Generation:
             lowest, closest = min(lowest, best.primal), min(closest, estimate)
             self._drop(program, best)
             self._insisted = False
-            self._effort = max(0, min(self._effort, len(EFFORTS) - 2))
             yield Round(program, best, maxima.price, thorough)
             worth = maxima.directions[maxima.values > question.beta * (1.0 + 0.05 * self._tol)]
             stuck = 0 if (self.add(worth) and improved) or self._insisted else stuck + 1
 
-    def _search(self, iterate: Iterate) -> Maxima:
+    def _search(self, iterate: Iterate) -> tuple[Maxima, bool]:
+        """Maxima of the price, and whether the search was thorough.
+
+        What has been found decides how long to go on, not the clock: runs repeat.
+        """
         gauge = self._question.architecture.gauge(self._form.dimension)
         sizes = gauge.value(iterate.blocks)
         used = iterate.blocks[sizes > 1e-4 * sizes.max(initial=0.0)]
-        most = max(self._starts, int(AFFORDABLE / max(1, self._form.rows.size)))
-        fresh = random_starts(self._form, min(EFFORTS[self._effort] * self._starts, most), self._rng)
-        starts = np.concatenate([used, fresh])
-        return search(self._form, iterate.residual, starts)
+        maxima = search(self._form, iterate.residual, np.concatenate([used, self._known]))
+        batches = max(1, min(BATCHES, int(AFFORDABLE / max(1, self._starts * self._form.rows.size))))
+        thorough = True
+        for _ in range(batches):
+            fresh = random_starts(self._form, self._starts, self._rng)
+            maxima = maxima.union(search(self._form, iterate.residual, fresh))
+            if self.estimate(iterate, maxima.price) > self._tol:
+                thorough = False
+                break
+        distinct = first_of_each(self._question.walls.signs(maxima.directions))[:REMEMBERED]
+        self._known = maxima.directions[distinct]
+        return maxima, thorough
 
     def estimate(self, iterate: Iterate, price: float) -> float:
         """The relative gap if no neuron had a larger price."""
