@@ -148,7 +148,7 @@ class GlobalRun:
 
     def _take_round(self, round_: Round) -> bool:
         self.last = round_
-        if not (round_.thorough and self.generation.estimate(round_.iterate, round_.price) <= self.tol):
+        if not (round_.thorough and round_.estimate <= self.tol):
             return False
         if self.effort <= self._proving:
             self.status = Status.OPTIMAL
@@ -163,7 +163,7 @@ class GlobalRun:
 
     def _attempt_round(self, round_: Round) -> Array | None:
         self._attempted = round_
-        return self._attempt(round_.iterate.residual, round_.iterate.primal, round_.price)
+        return self._attempt(round_.dual.residual, round_.iterate.primal, round_.dual.price)
 
     def _proved_gap(self, iterate: Iterate) -> float:
         return (iterate.primal - self.referee.ratchet.bound) / max(iterate.primal, 1e-300)
@@ -227,8 +227,8 @@ class GlobalRun:
         """The certificate of a network over all neurons; only an exhausted search gives an estimate."""
         estimate = None
         if self.last is not None and self.last.thorough:
-            residual = self.referee.feasible(self.last.iterate.residual)
-            estimate = None if residual is None else self.referee.dual_value(residual, self.last.price)
+            residual = self.referee.feasible(self.last.dual.residual)
+            estimate = None if residual is None else self.referee.dual_value(residual, self.last.dual.price)
         cells = 0 if self.generation.program is None else self.generation.program.cells.count
         return self.referee.verdict(network, objective, cells=cells, estimate=estimate)
 

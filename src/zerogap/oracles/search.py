@@ -12,7 +12,7 @@ from zerogap.oracles.form import Form
 
 Array = NDArray[np.float64]
 
-COARSE, FINE = (np.array([0.1, 0.03]), np.array([0.03])), np.array([0.01, 0.003, 0.001, 0.0003])
+COARSE, FINE = (np.array([0.1, 0.03]), np.array([0.03]), np.array([0.01])), np.array([0.01, 0.003, 0.001, 0.0003])
 """Widths of the smoothed kinks, in units of ||row|| ||u||: for every start, and then for the most promising ones.
 
 Starts take turns: wide kinks lead to more maxima above beta, but narrow peaks vanish under them.
