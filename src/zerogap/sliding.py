@@ -212,7 +212,7 @@ class _Curvature:
             images[: m * p].reshape(m, p, n),
         )
         # The constant as one more weight, almost without curvature of its own.
-        self._unit = 1.0 / np.sqrt(1e-6 * max(float(level.curvature.sum()), 1e-300))
+        self._unit = 1.0 / np.sqrt(1e-3 * max(float(level.curvature.sum()), 1e-300))
         if self._free:
             images[-1] = self._unit * root
         self._images, self._samples = images, n <= images.shape[0]
