@@ -250,8 +250,8 @@ def test_killed_runs_leave_files_that_load_and_check(tmp_path: Path) -> None:
 def test_search_is_not_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """With pricing crippled to single starts, nothing is claimed, and branch and bound refuses or mends the claim."""
     monkeypatch.setattr(generation, "STARTS", 1)
-    monkeypatch.setattr(generation, "EFFORTS", (1, 1, 1))
-    monkeypatch.setattr(generation.Generation, "warm_by_sliding", lambda *_: None)
+    monkeypatch.setattr(generation, "BATCHES", 1)
+    monkeypatch.setattr(generation.Generation, "warm_by_sliding", lambda *_: ())
     best = zg.train(zg.MLP(), TABLE, np.abs(TABLE[:, 0]), beta=0.05, arrangements="enumerate", tol=1e-6).certificate
     searched = zg.train(zg.MLP(), TABLE, np.abs(TABLE[:, 0]), beta=0.05, tol=1e-3, prove=False)
     assert searched.status is not zg.Status.OPTIMAL

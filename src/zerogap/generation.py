@@ -27,13 +27,22 @@ from zerogap.solvers import Iterate, make_solver
 Array = NDArray[np.float64]
 
 STARTS = 400
-"""Random starts of the search in every round, besides the neurons in use."""
+"""Random starts of a search, besides the neurons in use and the maxima of the last search."""
 
-EFFORTS = (1, 6, 40)
-"""A search that finds nothing is repeated with this many times the starts, before a gap is believed."""
+BATCHES = 40
+"""A search that finds nothing is repeated so often with other starts, before a gap is believed."""
 
 AFFORDABLE = 2e7
 """Entries of the rows, over all starts of a search, that may be visited in one ascent step."""
+
+INWARD = 0.5
+"""Prices are also asked for so far on the way from the last residual to the best one so far."""
+
+NEAR = 0.3
+"""Distance of the starts around neurons in use."""
+
+REMEMBERED = 200
+"""Maxima of a search that are starts of the next one, at most."""
 
 NEW_CELLS = 150
 """At most this many cells join in one round."""
@@ -50,8 +59,17 @@ FIRST_GAP = 0.3
 AIM = 0.05
 """A program is solved to this share of the gap that was estimated before."""
 
-FAINT = 1.0
-"""The lightest cells leave the program, as long as their share of the penalty is below so many relative gaps."""
+FAINT = 1.0, 0.15
+"""The lightest cells leave the program, as long as their share of the penalty is below so many relative gaps: of the
+program, or the least one estimated so far."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dual:
+    """A residual (n,) and its largest price that the search met, a lower bound of the true one."""
+
+    residual: Array
+    price: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,15 +82,18 @@ class Round:
         Over the cells in use.
     iterate : Iterate
         The solver's point of least gap.
-    price : float
-        The largest price that the search met; a lower bound of the true one.
+    dual : Dual
+        The best dual point so far, as far as search can tell.
+    estimate : float
+        The relative gap if that is the largest price.
     thorough : bool
         Whether the search was the thorough one.
     """
 
     program: Program
     iterate: Iterate
-    price: float
+    dual: Dual
+    estimate: float
     thorough: bool
 
 
@@ -109,17 +130,18 @@ class Generation:
         self._cells: Cells | None = None
         self._gap = FIRST_GAP
         self._insisted = False
-        self._effort = 0
+        self._known = np.zeros((0, form.dimension))
+        self._dual: Dual | None = None
         self.program: Program | None = None
 
     # -- cells -------------------------------------------------------------------------------------
 
-    def add(self, directions: Array, most: int = NEW_CELLS) -> bool:
+    def add(self, directions: Array, most: int | None = None) -> bool:
         """Let the cells of some directions (k, p) join; whether any of them is new."""
         walls = self._question.walls
         size = np.linalg.norm(directions, axis=1, keepdims=True)
         nudged = directions + NUDGE * size * self._rng.standard_normal(directions.shape) / np.sqrt(directions.shape[1])
-        keep = first_of_each(walls.signs(nudged))[:most]
+        keep = first_of_each(walls.signs(nudged))[: NEW_CELLS if most is None else most]
         if not keep.size:
             return False
         fresh = cells_of_gates(walls, nudged[np.sort(keep)])
@@ -138,11 +160,14 @@ class Generation:
         if used.shape[0]:
             self.add(used, used.shape[0])
 
-    def warm_by_sliding(self, width: int) -> None:
-        """Start from the cells in which so many random neurons come to rest."""
+    def warm_by_sliding(self, width: int) -> Iterator[Sliding | None]:
+        """Start from the cells in which so many random neurons come to rest; yields after every step, with the
+        neurons whenever a level of smoothing is done.
+        """
         directions = random_starts(self._form, width, self._rng)
         sliding = Sliding.scattered(self._question, directions, self._rng)
-        sliding.run()
+        for done in sliding.run():
+            yield sliding if done else None
         if sliding.signs.size:
             self.add(sliding.blocks, sliding.signs.size)
 
@@ -165,44 +190,74 @@ class Generation:
                     break
             if best is None:
                 return
-            maxima = self._search(best)
-            # What a search has found decides how hard to try, not the clock: runs repeat.
-            while self.estimate(best, maxima.price) <= self._tol and self._effort < len(EFFORTS) - 1:
-                self._effort += 1
-                maxima = self._search(best)
-            thorough = self._effort == len(EFFORTS) - 1
-            estimate = self.estimate(best, maxima.price)
+            maxima, self._dual, thorough = self._price(best)
+            estimate = self._gap_of(best, self._dual)
             self._gap = min(self._gap, max(estimate, 0.1 * self._tol))
             # Maxima on walls can ask for the same few cells for ever.
             improved = best.primal < lowest * (1.0 - 0.01 * self._tol) or estimate < 0.9 * closest
             lowest, closest = min(lowest, best.primal), min(closest, estimate)
             self._drop(program, best)
             self._insisted = False
-            self._effort = max(0, min(self._effort, len(EFFORTS) - 2))
-            yield Round(program, best, maxima.price, thorough)
+            yield Round(program, best, self._dual, estimate, thorough)
             worth = maxima.directions[maxima.values > question.beta * (1.0 + 0.05 * self._tol)]
             stuck = 0 if (self.add(worth) and improved) or self._insisted else stuck + 1
 
-    def _search(self, iterate: Iterate) -> Maxima:
-        gauge = self._question.architecture.gauge(self._form.dimension)
-        sizes = gauge.value(iterate.blocks)
-        used = iterate.blocks[sizes > 1e-4 * sizes.max(initial=0.0)]
-        most = max(self._starts, int(AFFORDABLE / max(1, self._form.rows.size)))
-        fresh = random_starts(self._form, min(EFFORTS[self._effort] * self._starts, most), self._rng)
-        starts = np.concatenate([used, fresh])
-        return search(self._form, iterate.residual, starts)
+    def _price(self, iterate: Iterate) -> tuple[Maxima, Dual, bool]:
+        """Maxima of the price that forbid the residuals in use, the best of these, and whether search was thorough.
 
-    def estimate(self, iterate: Iterate, price: float) -> float:
+        What has been found decides how long to go on, not the clock: runs repeat.
+        """
+        sizes = self._question.architecture.gauge(self._form.dimension).value(iterate.blocks)
+        used = iterate.blocks[sizes > 1e-4 * sizes.max(initial=0.0)]
+        maxima = self._revisit(iterate.residual, used).union(self._search(iterate.residual, used))
+        dual = Dual(iterate.residual, maxima.price)
+        if self._dual is not None:
+            between = INWARD * self._dual.residual + (1.0 - INWARD) * iterate.residual
+            inner = self._revisit(between, used).union(self._search(between, used))
+            dual = max(dual, self._dual, Dual(between, inner.price), key=self._bound)
+            maxima = maxima.union(inner)
+        batches = max(1, min(BATCHES, int(AFFORDABLE / max(1, self._starts * self._form.rows.size))))
+        tried = 0
+        while self._gap_of(iterate, dual) <= self._tol and tried < batches:
+            found = self._search(dual.residual, used)
+            dual, maxima = Dual(dual.residual, max(dual.price, found.price)), maxima.union(found)
+            tried += 1
+        self._known = maxima.directions[first_of_each(self._question.walls.signs(maxima.directions))[:REMEMBERED]]
+        return maxima, dual, tried == batches
+
+    def _search(self, residual: Array, used: Array) -> Maxima:
+        """Maxima of the price met from random directions, half of them around the neurons in use.
+
+        Rare peaks are most often near those.
+        """
+        fresh = random_starts(self._form, self._starts, self._rng)
+        if used.shape[0]:
+            gauge = self._question.architecture.gauge(self._form.dimension)
+            near = fresh[: self._starts // 2]
+            centres = used[self._rng.integers(used.shape[0], size=near.shape[0])]
+            near *= NEAR / gauge.value(near)[:, None]
+            near += centres / gauge.value(centres)[:, None]
+        return search(self._form, residual, fresh)
+
+    def _revisit(self, residual: Array, used: Array) -> Maxima:
+        """Maxima of the price met from the neurons in use, and from the maxima of the last round."""
+        return search(self._form, residual, np.concatenate([used, self._known]))
+
+    def _bound(self, dual: Dual) -> float:
+        """The bound that a dual point would give if no neuron had a larger price."""
+        loss = self._question.loss
+        largest = self._question.beta / dual.price if dual.price > 0.0 else np.inf
+        return loss.dual_value(loss.best_scale(dual.residual, largest) * dual.residual)
+
+    def _gap_of(self, iterate: Iterate, dual: Dual) -> float:
         """The relative gap if no neuron had a larger price."""
-        loss, beta = self._question.loss, self._question.beta
-        largest = beta / price if price > 0.0 else np.inf
-        dual = loss.dual_value(loss.best_scale(iterate.residual, largest) * iterate.residual)
-        return (iterate.primal - dual) / max(iterate.primal, 1e-300)
+        return (iterate.primal - self._bound(dual)) / max(iterate.primal, 1e-300)
 
     def _drop(self, program: Program, iterate: Iterate) -> None:
         """Keep the cells that carry weight: what the last gap leaves to vanishing blocks is noise."""
         sizes = program.gauge.value(iterate.blocks).sum(axis=0)
         order = np.argsort(sizes)
-        live = order[np.cumsum(sizes[order]) > FAINT * max(iterate.gap, 0.0) * sizes.sum()]
+        faint = max(FAINT[0] * iterate.gap, FAINT[1] * self._gap)
+        live = order[np.cumsum(sizes[order]) > faint * sizes.sum()]
         if self._cells is not None and live.size:
             self._cells = self._cells.take(np.sort(live))

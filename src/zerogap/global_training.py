@@ -21,12 +21,13 @@ from zerogap.oracles.search import random_starts, search
 from zerogap.question import Question
 from zerogap.recovery import thinnest
 from zerogap.routes import Request, Trained
+from zerogap.sliding import Sliding
 from zerogap.solvers import Iterate
 
 Array = NDArray[np.float64]
 
-WORK = 4e9
-"""Products and sums that a sliding step of a cold start may take, about."""
+WORK = 6e9
+"""Products and sums that the curvature of a cold start may take, about."""
 
 ENTRIES = 3e6
 """Pre-activations of a cold start, at most."""
@@ -71,7 +72,9 @@ class GlobalRun:
         self._proving = 0.0
         self._attempted: Round | None = None
         self._best: Iterate | None = None
+        self._lowest = np.inf
         self._given: Network | None = None
+        self._slid: Network | None = None
 
     def run(self, warm_start: Network | None) -> None:
         """Alternate rounds of generation with attempts at a proof, until the gap is proved or time is up."""
@@ -80,11 +83,14 @@ class GlobalRun:
             if not self.referee.form.rows.size or not null.any():
                 self._attempt(null, thinnest(self.question, None, None, self.tol)[1], 0.0)
                 return
-            self._given = warm_start
+            if warm_start is not None and warm_start.architecture == self.question.architecture:
+                self._given = warm_start
             if warm_start is not None and warm_start.width:
                 self.generation.warm(warm_start)
             else:
-                self.generation.warm_by_sliding(self._width())
+                for sliding in self.generation.warm_by_sliding(self._width()):
+                    if self._take_sliding(sliding):
+                        return
             for item in self.generation.rounds():
                 if self._take_round(item) if isinstance(item, Round) else self._take_iterate(item):
                     break
@@ -101,33 +107,49 @@ class GlobalRun:
     def _width(self) -> int:
         """Neurons of a cold start."""
         n, (rows, p) = self.question.rows.samples, self.question.rows.flat.shape
-        width = int(np.clip(n, 50, 400))
+        width = int(np.clip(2 * n, 50, 400))
         while width > 1 and (n * min(n, width * p) * width * p > WORK or width * rows > ENTRIES):
             width = int(0.8 * width)
         return width
 
+    def _take_sliding(self, sliding: Sliding | None) -> bool:
+        """Keep the neurons that a level of smoothing has left; whether to stop."""
+        if sliding is not None:
+            objective = sliding.objective()
+            if objective < self._lowest:
+                self._lowest, self._slid = objective, sliding.network()
+            self._record(0.0, sliding.signs.size)
+        return self._overdue()
+
     def _take_iterate(self, iterate: Iterate) -> bool:
         self._best = iterate if self._best is None or iterate.primal < self._best.primal else self._best
-        seconds = self._record(self._best, iterate)
-        if self.status is Status.STALLED and seconds - self._proving >= self.limit:
+        if iterate.primal < self._lowest:
+            self._lowest, self._slid = iterate.primal, None
+        self._record(iterate.passes, self._carrying(iterate))
+        return self._overdue()
+
+    def _overdue(self) -> bool:
+        """Whether the run has to stop, because of the callback or the clock."""
+        if self.status is Status.STALLED and time.monotonic() - self.started - self._proving >= self.limit:
             self.status = Status.TIME_LIMIT
         return self.status is not Status.STALLED
 
-    def _record(self, best: Iterate, current: Iterate) -> float:
-        """Add to the history, and let the callback see it; the seconds so far."""
-        gauge = self.question.architecture.gauge(self.question.rows.dimension)
-        sizes = gauge.value(current.blocks)
-        width = int(np.sum(sizes > 1e-6 * sizes.max(initial=0.0)))
+    def _carrying(self, iterate: Iterate) -> int:
+        """Neurons that carry weight."""
+        sizes = self.question.architecture.gauge(self.question.rows.dimension).value(iterate.blocks)
+        return int(np.sum(sizes > 1e-6 * sizes.max(initial=0.0)))
+
+    def _record(self, passes: float, width: int) -> None:
+        """Add to the history, and let the callback see it."""
         seconds = time.monotonic() - self.started
-        record = Iteration(seconds, current.passes, self.nodes, best.primal, self.referee.ratchet.bound, width)
+        record = Iteration(seconds, passes, self.nodes, self._lowest, self.referee.ratchet.bound, width)
         self.history.append(record)
         if self.callback is not None and self.callback(record):
             self.status = Status.STOPPED
-        return seconds
 
     def _take_round(self, round_: Round) -> bool:
         self.last = round_
-        if not (round_.thorough and self.generation.estimate(round_.iterate, round_.price) <= self.tol):
+        if not (round_.thorough and round_.estimate <= self.tol):
             return False
         if self.effort <= self._proving:
             self.status = Status.OPTIMAL
@@ -142,7 +164,7 @@ class GlobalRun:
 
     def _attempt_round(self, round_: Round) -> Array | None:
         self._attempted = round_
-        return self._attempt(round_.iterate.residual, round_.iterate.primal, round_.price)
+        return self._attempt(round_.dual.residual, round_.iterate.primal, round_.dual.price)
 
     def _proved_gap(self, iterate: Iterate) -> float:
         return (iterate.primal - self.referee.ratchet.bound) / max(iterate.primal, 1e-300)
@@ -165,8 +187,8 @@ class GlobalRun:
             def heard(upper: float, tree: Tree) -> bool:
                 self.referee.hear(balanced, upper, "branch and bound", tree)
                 self.nodes = before + branches.nodes
-                if self._best is not None and self.last is not None:
-                    self._record(self._best, self.last.iterate)
+                if self.last is not None:
+                    self._record(self.last.iterate.passes, self._carrying(self.last.iterate))
                 return self.status is not Status.STALLED
 
             found = branches.run([*loose, target], started + self.effort - self._proving, heard)
@@ -191,23 +213,23 @@ class GlobalRun:
         return low
 
     def network(self) -> tuple[Network, float]:
-        """The thinnest network found, or the one that was given if it is better; and its objective."""
+        """The thinnest network found, or the one that was given or slid if that is better; and its objective."""
         program, iterate = self.generation.program, self._best
         if self.last is not None:
             program, iterate = self.last.program, self.last.iterate
         network, objective = thinnest(self.question, program, iterate, self.tol)
-        if self._given is not None and self._given.architecture == self.question.architecture:
-            given = self._given.pruned(self.question.rows)
-            if self.referee.objective(given) < objective:
-                network = given
+        for other in (self._given, self._slid):
+            pruned = None if other is None else other.pruned(self.question.rows)
+            if pruned is not None and self.referee.objective(pruned) < objective:
+                network, objective = pruned, self.referee.objective(pruned)
         return network, self.referee.objective(network)
 
     def verdict(self, network: Network, objective: float) -> Certificate:
         """The certificate of a network over all neurons; only an exhausted search gives an estimate."""
         estimate = None
         if self.last is not None and self.last.thorough:
-            residual = self.referee.feasible(self.last.iterate.residual)
-            estimate = None if residual is None else self.referee.dual_value(residual, self.last.price)
+            residual = self.referee.feasible(self.last.dual.residual)
+            estimate = None if residual is None else self.referee.dual_value(residual, self.last.dual.price)
         cells = 0 if self.generation.program is None else self.generation.program.cells.count
         return self.referee.verdict(network, objective, cells=cells, estimate=estimate)
 

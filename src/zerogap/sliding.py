@@ -1,25 +1,32 @@
-r"""Neurons that slide across walls: Newton's method on the convex gauge, with kinks smoothed less and less.
+r"""Neurons that slide across walls: quasi-Newton steps on the convex gauge, with kinks smoothed less and less.
 
     minimise over v_j   L( sum_j sigma_j phi(v_j) ) + beta sum_j gauge(v_j),      sigma_j = +-1,
 
 is the objective of balanced neurons v_j = u_j |w_j| (docs/theory.md, "Gauge"). It is convex but for the kinks
 of phi. A program over listed cells cannot move a neuron into the next cell, and gradient steps jam at kinks, where
 most neurons of an optimum sit. Here each (m . v)_+ becomes a parabola over a width eps ||m|| gauge(v), gauge(v)
-becomes sqrt(gauge(v)^2 + delta^2), and eps and delta shrink together. Positive curvature is kept in full:
-the loss through the Jacobian (Gauss and Newton), the gauge, and the concave side of the price, the ridges on
-which neurons come to rest.
+becomes sqrt(gauge(v)^2 + delta^2), and eps and delta shrink together. Once in a level the positive curvature is
+factored in full: the loss through the Jacobian (Gauss and Newton), the gauge, and the concave side of the price, the
+ridges on which neurons come to rest. L-BFGS learns the rest: what it costs to leave out is the negative curvature of
+convex kinks, without which Newton's steps are several times too short.
 
-What is found names good cells, and proves nothing.
+What is found names good cells, and proves nothing: single precision is enough for the factors.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from scipy.linalg.blas import dsyrk
+from scipy.linalg.blas import dsyrk, ssyrk
 
 from zerogap import smoothed
+from zerogap.architectures import Neurons
+from zerogap.network import Network
+from zerogap.quasi_newton import Point, descend
 from zerogap.question import Question
 
 Array = NDArray[np.float64]
@@ -27,14 +34,17 @@ Array = NDArray[np.float64]
 WIDTHS: Array = 0.3 * 0.5 ** np.arange(8.0)
 """Widths eps of the kinks, one level after the other."""
 
-STEPS = 8
-"""Newton steps in a level, at most."""
+STEPS = 20
+"""Steps in a level, at most."""
 
-SETTLED = 1e-3
-"""A level ends when a step promises less than this share of the objective."""
+BEGINNINGS = 3
+"""The first level starts so many times over, with fresh curvature: its start is far from anywhere."""
 
-DAMPING = 1e-2
+DAMPING = 1.0
 """Added curvature, in units of that of the gauge."""
+
+ROUNDING = 1e-6
+"""What single precision may lose of the Gram matrix, in units of its largest entry."""
 
 MARGIN = 10.0
 """Width of the kink of the hinge loss, in units of eps."""
@@ -44,7 +54,7 @@ GONE = 0.1
 
 
 class Sliding:
-    """Newton's method for one question.
+    """The levels of one question.
 
     Parameters
     ----------
@@ -57,17 +67,16 @@ class Sliding:
     """
 
     def __init__(self, question: Question, blocks: Array, signs: Array, offset: float) -> None:
-        self._question, self._rows = question, question.rows.flat
-        self._lengths = np.linalg.norm(self._rows, axis=1)
-        gauge = question.architecture.gauge(question.rows.dimension)
-        self._penalised = gauge.penalised.astype(np.float64)
+        self._question = question
+        self._gauge = question.architecture.gauge(question.rows.dimension)
+        self._planes = np.ascontiguousarray(question.rows.matrix.transpose(1, 2, 0))  # (K, p, n)
+        self._lengths = np.linalg.norm(self._planes, axis=1)
         self.blocks, self.signs, self.offset = blocks, signs, offset
-        self._mass = float(np.mean(gauge.value(blocks)))
-        self._damping = DAMPING
+        self._mass = float(np.mean(self._gauge.value(blocks)))
 
     @classmethod
     def scattered(cls, question: Question, directions: Array, rng: np.random.Generator) -> Sliding:
-        """Start from neurons of equal gauge and random signs, whose outputs are of the size of the targets."""
+        """Start from neurons of equal gauge and random signs, whose outputs are of the size of the targets at most."""
         rows, gauge = question.rows, question.architecture.gauge(question.rows.dimension)
         unit = directions / gauge.value(directions)[:, None]
         features = np.maximum(rows.preactivations(unit), 0.0).sum(axis=1) * rows.scale
@@ -75,101 +84,155 @@ class Sliding:
         mass = wanted / max(np.sqrt(np.mean(features**2) * unit.shape[0]), 1e-300)
         return cls(question, mass * unit, rng.choice([-1.0, 1.0], unit.shape[0]), question.constant)
 
-    def run(self, widths: Array = WIDTHS) -> None:
-        """Follow the minimum through the levels; every step lowers the objective of its level."""
-        for width in widths:
-            delta = float(width) * self._mass
-            for _ in range(STEPS):
-                if not self._step(float(width), delta):
-                    break
-            kept = np.linalg.norm(self.blocks * self._penalised, axis=1) > GONE * delta
-            self.blocks, self.signs = self.blocks[kept], self.signs[kept]
+    def run(self, widths: Array = WIDTHS) -> Iterator[bool]:
+        """Follow the minimum through the levels; after every step, whether it was the last one of its level."""
+        for k, width in enumerate(widths):
+            beginnings = BEGINNINGS if k == 0 else 1
+            for _ in range(beginnings):
+                for _ in self._descend(float(width), STEPS // beginnings):
+                    yield False
+            self._thin(float(width))
             if not self.signs.size:
                 return
+            yield True
 
-    def _loss(self, outputs: Array, width: float) -> tuple[float, Array, Array]:
+    def objective(self) -> float:
+        """Of the neurons as they are, without any smoothing."""
+        sizes = self._gauge.value(self.blocks)
+        found = smoothed.outputs(self._planes, self._lengths, 0.0, self.blocks, sizes, self.signs)
+        outputs = found * self._question.rows.scale + self.offset
+        return self._question.loss.value(outputs) + self._question.beta * float(sizes.sum())
+
+    def network(self) -> Network:
+        """The neurons as they are."""
+        first, second = self._gauge.factor(self.blocks)
+        return Network.of(self._question.architecture, Neurons(first, self.signs * second, offset=self.offset))
+
+    def _descend(self, width: float, steps: int) -> Iterator[None]:
+        """Steps of L-BFGS from the curvature at the present point; none where that cannot be factored."""
+        level = _Level(self._question, self._planes, self._lengths, self.signs, width, width * self._mass)
+        x = np.append(self.blocks.ravel(), self.offset)
+        start = Point(x, level.value(x), level.gradient(x))
+        curvature = _Curvature.of(level)
+        if curvature is None:
+            return
+        for point in descend(level, start, curvature.solve, steps):
+            self.blocks, self.offset = point.x[:-1].reshape(self.blocks.shape), float(point.x[-1])
+            yield
+
+    def _thin(self, width: float) -> None:
+        """Drop neurons without weight, and merge those of one sign that the width of the level cannot tell apart."""
+        sizes = self._gauge.value(self.blocks)
+        order = np.argsort(-sizes, kind="stable")
+        order = order[sizes[order] > GONE * width * self._mass]
+        blocks, signs = self.blocks[order], self.signs[order]
+        unit = blocks / sizes[order, None]
+        # |m . u - m . u'| <= ||m|| ||u - u'||: below the width of every kink.
+        squares = np.sum(unit**2, axis=1)
+        near = squares[:, None] + squares - 2.0 * unit @ unit.T < width * width
+        near &= signs[:, None] == signs
+        np.fill_diagonal(near, True)
+        alone, taken = np.zeros(order.size, dtype=bool), np.zeros(order.size, dtype=bool)
+        for j in range(order.size):
+            if not taken[j]:
+                alone[j] = True
+                joining = near[j] & ~taken
+                taken |= joining
+                blocks[j] = blocks[joining].sum(axis=0)
+        self.blocks, self.signs = blocks[alone], signs[alone]
+
+
+class _Level:
+    """The objective with kinks of one width, in x = (blocks, offset)."""
+
+    def __init__(
+        self, question: Question, planes: Array, lengths: Array, signs: Array, width: float, delta: float
+    ) -> None:
+        self.question, self.planes, self.lengths = question, planes, lengths
+        self.signs, self.width, self._delta = signs, width, delta
+        self.penalised = question.architecture.gauge(planes.shape[1]).penalised.astype(np.float64)
+
+    def value(self, x: Array) -> float:
+        """Objective of the level; outputs and smoothed gauges (m,) are kept for the derivatives."""
+        question = self.question
+        self.blocks = np.ascontiguousarray(x[:-1].reshape(self.signs.size, -1))
+        self.sizes = np.sqrt(np.sum((self.blocks * self.penalised) ** 2, axis=1) + self._delta**2)
+        found = smoothed.outputs(self.planes, self.lengths, self.width, self.blocks, self.sizes, self.signs)
+        value, self.residual, self.curvature = self._loss(found * question.rows.scale + x[-1])
+        return value + question.beta * float(self.sizes.sum())
+
+    def gradient(self, x: Array) -> Array:
+        question, scaled = self.question, self.residual * self.question.rows.scale
+        along, across = smoothed.pulls(self.planes, self.lengths, self.width, self.blocks, self.sizes, scaled)
+        slope = self.penalised * self.blocks / self.sizes[:, None]
+        # The width grows with the gauge.
+        blocks = question.beta * slope - self.signs[:, None] * (along + across[:, None] * slope)
+        return np.append(blocks.ravel(), -self.residual.sum() if question.architecture.offset else 0.0)
+
+    def _loss(self, outputs: Array) -> tuple[float, Array, Array]:
         """Value, residual and curvature; the kink of the hinge loss is smoothed like the others."""
-        loss = self._question.loss
+        loss = self.question.loss
         if loss.smooth:
             return loss.value(outputs), -loss.gradient(outputs), loss.curvature(outputs)
-        distance, width = 1.0 - loss.targets * outputs, MARGIN * width
+        distance, width = 1.0 - loss.targets * outputs, MARGIN * self.width
         share = np.clip(0.5 + 0.5 * distance / width, 0.0, 1.0)
         value = float(loss.weights @ np.where(share < 1.0, share * share * width, distance))
         inside = (share > 0.0) & (share < 1.0)
         return value, loss.weights * loss.targets * share, np.where(inside, 0.5 * loss.weights / width, 0.0)
 
-    def _evaluate(self, blocks: Array, offset: float, width: float, delta: float) -> tuple[float, Array, Array]:
-        """Objective of the level, outputs (n,), smoothed gauges (m,)."""
-        rows = self._question.rows
-        sizes = np.sqrt(np.sum((blocks * self._penalised) ** 2, axis=1) + delta * delta)
-        columns = np.ascontiguousarray(blocks.T)
-        found = smoothed.features(self._rows, width * self._lengths, rows.samples, columns, sizes)
-        outputs = found @ self.signs * rows.scale + offset
-        value = self._loss(outputs, width)[0] + self._question.beta * float(sizes.sum())
-        return value, outputs, sizes
 
-    def _step(self, width: float, delta: float) -> bool:
-        """One damped step; False when it promises little, or nothing is gained."""
-        question, rows = self._question, self._question.rows
-        beta, penalised, p = question.beta, self._penalised, self.blocks.shape[1]
-        value, outputs, sizes = self._evaluate(self.blocks, self.offset, width, delta)
-        _, residual, curvature = self._loss(outputs, width)
-        columns, reaches = np.ascontiguousarray(self.blocks.T), width * self._lengths
-        jacobian, widening, ridges = smoothed.derivatives(
-            self._rows, reaches, rows.samples, columns, sizes, residual, self.signs
+class _Curvature:
+    """Factors of B + J' W J where a level was evaluated last; in sample space or in weight space."""
+
+    @classmethod
+    def of(cls, level: _Level) -> _Curvature | None:
+        """In single precision if that suffices, None if not even double precision does."""
+        for precision in (np.float32, np.float64):
+            with contextlib.suppress(LinAlgError), np.errstate(all="ignore"):
+                return cls(level, precision)
+        return None
+
+    def __init__(self, level: _Level, precision: type[np.float32 | np.float64]) -> None:
+        question, (m, p) = level.question, level.blocks.shape
+        n, self._free = question.rows.samples, question.architecture.offset
+        root = np.sqrt(level.curvature)
+        images = np.empty((m * p + self._free, n), dtype=precision)
+        self._roots = smoothed.curvatures(
+            level.planes,
+            level.lengths,
+            level.width,
+            level.blocks,
+            level.sizes,
+            level.signs,
+            level.residual * question.rows.scale,
+            root * question.rows.scale,
+            level.penalised,
+            question.beta,
+            DAMPING,
+            images[: m * p].reshape(m, p, n),
         )
-        # The width grows with the gauge.
-        scaled = penalised * self.blocks / sizes[:, None]
-        jacobian += widening[:, :, None] * scaled[:, None, :]
-        jacobian *= (rows.scale * self.signs)[:, None, None]
-        gradient = beta * scaled - residual @ jacobian
-        # Curvature of the blocks: ridges, gauge, damping.
-        blocks = rows.scale * ridges - beta * (scaled[:, :, None] * scaled[:, None, :] / sizes[:, None, None])
-        diagonal = np.arange(p)
-        blocks[:, diagonal, diagonal] += beta * (penalised + self._damping) / sizes[:, None]
-        try:
-            roots = np.linalg.inv(np.linalg.cholesky(blocks))  # R' R is the inverse
-            change, shift = self._solve(
-                np.matmul(jacobian, roots.transpose(0, 2, 1)), roots, gradient, residual, curvature
-            )
-        except LinAlgError:
-            return False
-        promised = -float(np.sum(change * gradient)) + shift * float(residual.sum())
-        length = 1.0
-        for _ in range(6):
-            trial, offset = self.blocks + length * change, self.offset + length * shift
-            found = self._evaluate(trial, offset, width, delta)[0]
-            if found <= value - 1e-4 * length * promised:
-                self.blocks, self.offset = trial, offset
-                self._damping = max(DAMPING, 0.3 * self._damping) if length == 1.0 else self._damping
-                return promised > SETTLED * value
-            length *= 0.5
-        self._damping *= 30.0
-        return self._damping < 1e6
+        # The constant as one more weight, almost without curvature of its own.
+        self._unit = 1.0 / np.sqrt(1e-3 * max(float(level.curvature.sum()), 1e-300))
+        if self._free:
+            images[-1] = self._unit * root
+        self._images, self._samples = images, n <= images.shape[0]
+        syrk = ssyrk if precision is np.float32 else dsyrk
+        gram = syrk(1.0, images.T, trans=0 if self._samples else 1, lower=1)
+        diagonal = np.arange(gram.shape[0])
+        gram[diagonal, diagonal] += 1.0 + ROUNDING * float(gram[diagonal, diagonal].max())
+        if not np.isfinite(gram[diagonal, diagonal]).all():
+            raise LinAlgError(f"beyond the range of {precision.__name__}")
+        self._factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
 
-    def _solve(
-        self, jacobian: Array, roots: Array, gradient: Array, residual: Array, curvature: Array
-    ) -> tuple[Array, float]:
-        """-(B + J'WJ)^-1 gradient, with J R' (m, n, p) given; in sample space or in weight space."""
-        m, n, p = jacobian.shape
-        flat = jacobian.transpose(1, 0, 2).reshape(n, m * p)
-        root = np.sqrt(curvature)
-        flat = flat * root[:, None]
-        right = np.einsum("jqp,jp->jq", roots, gradient).ravel()
-        free = self._question.architecture.offset
-        if free:
-            # The constant as one more weight, almost without curvature of its own.
-            unit = 1.0 / np.sqrt(1e-6 * max(float(curvature.sum()), 1e-300))
-            flat = np.column_stack([flat, unit * root])
-            right = np.append(right, -unit * float(residual.sum()))
-        if n <= flat.shape[1]:
-            system = dsyrk(1.0, flat.T, trans=1, lower=1)
-            system[np.arange(n), np.arange(n)] += 1.0
-            solution = right - flat.T @ cho_solve(cho_factor(system, lower=True), flat @ right)
+    def solve(self, gradient: Array) -> Array:
+        """(B + J' W J)^-1 gradient."""
+        roots, (m, p, _) = self._roots, self._roots.shape
+        right = np.matmul(roots, gradient[:-1].reshape(m, p, 1)).ravel()
+        right = (np.append(right, self._unit * gradient[-1]) if self._free else right).astype(self._images.dtype)
+        if self._samples:
+            inner = cho_solve(self._factor, self._images.T @ right, check_finite=False)
+            solved = (right - self._images @ inner).astype(np.float64)
         else:
-            system = dsyrk(1.0, flat, trans=1, lower=1)
-            system[np.arange(right.size), np.arange(right.size)] += 1.0
-            solution = cho_solve(cho_factor(system, lower=True), right)
-        shift = -unit * float(solution[-1]) if free else 0.0
-        blocks = solution[: m * p].reshape(m, p)
-        return -np.einsum("jqp,jq->jp", roots, blocks), shift
+            solved = cho_solve(self._factor, right, check_finite=False).astype(np.float64)
+        blocks = np.matmul(roots.transpose(0, 2, 1), solved[: m * p].reshape(m, p, 1))
+        return np.append(blocks.ravel(), self._unit * solved[-1] if self._free else 0.0)

@@ -12,8 +12,11 @@ from zerogap.oracles.form import Form
 
 Array = NDArray[np.float64]
 
-COARSE, FINE = np.array([0.1, 0.03]), np.array([0.01, 0.003, 0.001, 0.0003])
-"""Widths of the smoothed kinks, in units of ||row|| ||u||: for every start, and then for the most promising ones."""
+COARSE, FINE = (np.array([0.1, 0.03]), np.array([0.03]), np.array([0.01])), np.array([0.01, 0.003, 0.001, 0.0003])
+"""Widths of the smoothed kinks, in units of ||row|| ||u||: for every start, and then for the most promising ones.
+
+Starts take turns: wide kinks lead to more maxima above beta, but narrow peaks vanish under them.
+"""
 
 STEPS = 15
 """Ascent steps at each width."""
@@ -48,6 +51,13 @@ class Maxima:
         """The largest price met; 0 if there was no start."""
         return float(self.values.max(initial=0.0))
 
+    def union(self, other: Maxima) -> Maxima:
+        """These and others, best first."""
+        values = np.concatenate([self.values, other.values])
+        order = np.argsort(-values, kind="stable")
+        directions = np.concatenate([self.directions, other.directions])[order]
+        return Maxima(values[order], directions, np.concatenate([self.signs, other.signs])[order])
+
 
 def search(form: Form, residual: Array, starts: Array) -> Maxima:
     """Local ascent of the price from each start, for both signs of the residual.
@@ -72,8 +82,11 @@ def search(form: Form, residual: Array, starts: Array) -> Maxima:
     columns, coefficients = np.ascontiguousarray((form.rows / lengths[:, None]).T), coefficients * lengths
     found, values, signs = [], [], []
     for sign in (1.0, -1.0):
-        points = starts.copy()
-        reached = kernels.ascend(columns, sign * coefficients, points, q, COARSE, STEPS)
+        points, reached = starts.copy(), np.empty(starts.shape[0])
+        for k, widths in enumerate(COARSE):
+            turn = points[k :: len(COARSE)].copy()
+            reached[k :: len(COARSE)] = kernels.ascend(columns, sign * coefficients, turn, q, widths, STEPS)
+            points[k :: len(COARSE)] = turn
         best = np.argsort(-reached, kind="stable")[: max(LEAST, int(PROMISING * reached.size))]
         points = points[best]
         values.append(kernels.ascend(columns, sign * coefficients, points, q, FINE, STEPS))
