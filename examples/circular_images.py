@@ -2,8 +2,8 @@
 
     python examples/circular_images.py [--picture FILE] [--limit 60]
 
-The objective and the test accuracy over time, for zerogap and for five runs of Adam with 20 neurons and filters of three
-entries and of full size.
+The objective and the test accuracy over time, for zerogap and for five runs of Adam with 20 neurons, with filters of
+three entries and of full size.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The circular toy of the main paper: three layers, one ReLU, six Gaussian samples of twenty features.
 
-    python examples/circular_toy.py [--picture FILE]
+    python examples/circular_toy.py [--picture FILE] [--limit 60]
 
 Five runs of stochastic gradient descent with few and with many neurons, beside the optimum of the convex program and
 the network rebuilt from it. With filters of full size the program is exact, and its line is the network's. With three
@@ -51,6 +51,7 @@ def runs(architecture, X, y, width, seeds=5):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path)
+    parser.add_argument("--limit", type=float, default=60.0, help="seconds for the search of the best network")
     options = parser.parse_args()
     X, y = data()
     from matplotlib.figure import Figure
@@ -62,7 +63,7 @@ def main():
         started = time.monotonic()
         exact = zg.train(architecture, X, y, beta=BETA, arrangements="enumerate", tol=1e-6)
         seconds = time.monotonic() - started
-        best = zg.train(architecture, X, y, beta=BETA, tol=1e-4, max_time=60.0)
+        best = zg.train(architecture, X, y, beta=BETA, tol=1e-4, max_time=options.limit)
         print(f"{architecture!r}")
         print(f"  convex program: {exact.certificate}; {seconds:.1f} s")
         print(f"  best network: objective {best.certificate.objective:.6f}, width {best.network.width}")

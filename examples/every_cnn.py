@@ -59,8 +59,7 @@ def descended(architecture, X, y, method, seconds):
         started = time.monotonic()
         train_by_gradient(architecture, X, y, iterations=trial, **arguments)
         count = max(trial, int(trial * seconds / 3.0 / (time.monotonic() - started)))
-        with np.errstate(all="ignore"):
-            objective = train_by_gradient(architecture, X, y, iterations=count, **arguments).objective(X, y, beta=BETA)
+        objective = train_by_gradient(architecture, X, y, iterations=count, **arguments).objective(X, y, beta=BETA)
         best = min(best, objective) if np.isfinite(objective) else best
     return best
 

@@ -97,6 +97,40 @@ def test_options_reach_the_solver(run, options: list[str]) -> None:
     assert code == 0, text
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--arch", "linear-cnn", "--pooling", "average", "--window", "2"],
+        ["--arch", "circular-cnn", "--depth", "2", "--bias", "false"],
+        ["--arch", "circular-cnn", "--depth", "3", "--kernel-size", "5", "--normalisation", "frobenius"],
+        ["--arch", "cnn", "--pooling", "max", "--window", "3", "--readout", "sum", "--slope", "0.1"],
+        ["--arch", "cnn", "--pooling", "none", "--bias", "free"],
+        ["--arch", "three-layer-cnn", "--tied", "--stride", "2"],
+    ],
+)
+def test_every_architecture_is_trained_written_and_certified(run, options: list[str], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X, out, data = rng.standard_normal((12, 6, 6)), tmp_path / "out", str(tmp_path / "data.npz")
+    np.savez(data, X=X, y=np.where(X.mean(axis=(1, 2)) > 0.0, 1.5, -0.5))
+    common = [data, "--beta", "0.5"]
+    fit = [*common, "--max-time", "5", "--prove", "1", "--tol", "1e-2", "--test-size", "0", "--no-standardise"]
+    code, text, error = run("fit", *fit, *options, "--out", str(out))
+    assert code in (0, 1), error
+    certificate = zg.Certificate.load(out / "certificate.json")
+    assert certificate.proved
+    assert 0.0 < certificate.lower_bound <= certificate.objective
+    assert (code == 0) == (certificate.gap <= 1e-2)
+    assert (out / "filters.png").stat().st_size > 0
+    assert (out / "spectra.png").exists() == ("circular-cnn" in options)
+    again_file = str(tmp_path / "again.json")
+    code, text, _ = run("certify", str(out / "network.safetensors"), *common, "--prove", "2", "--json", again_file)
+    again = zg.Certificate.load(tmp_path / "again.json")
+    assert again.objective == pytest.approx(certificate.objective, rel=1e-9)
+    code, text, _ = run("check", str(out / "certificate.json"), data)
+    assert code == 1
+    assert "no re-checkable evidence" in " ".join(text.split())
+
+
 def test_classification(run) -> None:
     code, text, _ = run("fit", "iris:setosa,virginica", "--cells", "10", "--loss", "logistic")
     assert code == 0
@@ -119,6 +153,10 @@ def test_time_limit_is_exit_code_one(run) -> None:
         (["fit", "digits"], ["10 classes", "two"]),
         (["fit", "digits:3,8", "--arch", "cnn", "--kernel-size", "9"], ["kernel_size", "9", "at most 8"]),
         (["fit", *TINY[:1], "--gated", "--compare", "adam", "--cells", "4"], ["gated", "ReLU"]),
+        (["fit", *TINY[:1], "--arch", "mlp", "--depth", "3"], ["--depth", "mlp", "leave"]),
+        (["fit", "digits:3,8", "--arch", "circular-cnn", "--pooling", "max"], ["--pooling", "circular-cnn"]),
+        (["fit", "digits:3,8", "--arch", "linear-cnn", "--cells", "enumerate"], ["arrangements", "generate"]),
+        (["fit", "digits:3,8", "--arch", "cnn", "--pooling", "max", "--window", "9"], ["window", "9x9", "6x6"]),
         (["fit", *TINY, "--json", "/dev/null/report.json"], ["/dev/null"]),
         (["fit", *TINY, "--out", "/dev/null/out"], ["/dev/null/out"]),
         (["certify", "missing.safetensors", *TINY[:1]], ["missing.safetensors"]),

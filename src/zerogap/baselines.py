@@ -20,6 +20,7 @@ from zerogap.question import Question
 from zerogap.validation import generator, integer, one_of, positive
 
 
+@np.errstate(all="ignore")  # steps may diverge; the best point met is finite
 def train_by_gradient(
     architecture: Architecture,
     X: Any,

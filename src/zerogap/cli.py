@@ -215,6 +215,7 @@ def certify_command(
     beta: Beta = 1.0,
     loss: Loss = LossName.squared,
     cells: Annotated[str | None, typer.Option(help="As in 'fit'; default all cells if they are few.")] = None,
+    prove: Annotated[float, typer.Option(help="Seconds for a better bound, and as many again for a proof.")] = 30.0,
     tol: Annotated[float, typer.Option(help="Relative gap for exit code 0.")] = 1e-4,
     seed: Annotated[int, typer.Option(help="Of the sampled cells.")] = 0,
     target: Target = None,
@@ -229,6 +230,7 @@ def certify_command(
         loss=loss.value,
         beta=beta,
         arrangements=None if cells is None else _cells(cells),
+        prove=prove,
         random_state=seed,
     )
     console.print(escape(f"{certificate}."))
