@@ -17,6 +17,7 @@ from zerogap import three_layer_pieces
 from zerogap.baselines import train_by_gradient
 from zerogap.descent import Descent, lbfgs
 from zerogap.objective import objective_above
+from zerogap.piece_training import train_by_pieces
 from zerogap.pieces import PieceProgram
 from zerogap.question import Question
 from zerogap.rounding import gamma
@@ -260,7 +261,7 @@ def test_untied_network_attains_the_program(seed) -> None:
         np.testing.assert_allclose(np.linalg.norm(network.first, axis=1), np.abs(network.second), rtol=1e-12)
 
 
-@pytest.mark.parametrize(("bias", "seed"), [(False, 31), (False, 32), (True, 34)])
+@pytest.mark.parametrize(("bias", "seed"), [(False, 39), (False, 40), (False, 41), (True, 34)])
 def test_untied_optimum_is_that_of_the_best_network(bias, seed) -> None:
     architecture = zg.ThreeLayerCNN(2, bias=bias)
     program, solution, bound = solved(architecture, *data(seed))
@@ -379,7 +380,34 @@ def test_every_neuron_has_a_twin_in_a_listed_piece() -> None:
             assert found or not values[:, j].any()
 
 
+@pytest.mark.parametrize(
+    ("loss", "bias"), [("squared", False), ("logistic", True), ("hinge", True), ("squared", "free")]
+)
+def test_training_over_pieces(loss, bias, tmp_path) -> None:
+    X, y = data(90, n=2)
+    y = y if loss == "squared" else np.array([1.0, -1.0])
+    architecture = zg.ThreeLayerCNN(2, bias=bias)
+    question = Question.of(architecture, X, y, loss=loss, beta=0.05)
+    with np.errstate(all="ignore"):
+        network, certificate, _, status = train_by_pieces(
+            question, "enumerate", tol=1e-7, limit=60.0, rng=np.random.default_rng(0)
+        )
+    assert status is zg.Status.OPTIMAL
+    assert (certificate.scope, certificate.proof) == ("global", "enumeration")
+    assert certificate.gap <= 1e-7
+    assert network.width <= 2
+    program, solution, _ = solved(architecture, X, y, loss=loss, beta=0.05)
+    value = program.primal(solution.blocks, solution.offset)
+    assert abs(network.objective(X, y, loss=loss, beta=0.05) - value) <= 1e-8 * (1.0 + value) + 1e-7 * value
+    network.save(tmp_path / "network.safetensors")
+    np.testing.assert_array_equal(zg.Network.load(tmp_path / "network.safetensors")(X), network(X))
+
+
 def test_too_many_pieces() -> None:
+    images = np.random.default_rng(0).standard_normal((200, 8, 8))
+    architecture = zg.ThreeLayerCNN(3)
+    with pytest.raises(zg.InputError, match=r"arrangements: got 300 pieces of 360 unknowns"):
+        architecture.pieces(architecture.rows(images), chooser(300, np.random.default_rng(0)))
     X = np.random.default_rng(0).standard_normal((40, 5))
     for architecture in (zg.ThreeLayerCNN(3), zg.ThreeLayerCNN(3, tied=True)):
         rows = architecture.rows(X)

@@ -35,6 +35,9 @@ Mask = NDArray[np.bool_]
 MOST = 20_000
 """Pieces that a program may have."""
 
+ENTRIES = 200_000_000
+"""Of all maps and cones together, which are dense."""
+
 IDLE = 20
 """Draws of neurons in a row without a new piece that end sampling."""
 
@@ -71,13 +74,18 @@ def list_pieces(features: ThreeLayerFeatures, choose: Choose) -> Pieces:
     Raises
     ------
     InputError
-        If there may be more than ``MOST``.
+        If there may be more than ``MOST``, or if they would not fit into memory.
     """
     if choose.number is not None:
         found, complete = _sampled(features, choose.number, choose.rng), False
     else:
         found, complete = _enumerated(features, choose)
     blocks = Blocks(features)
+    rows = features.rows.matrix.shape[0] * features.positions * (features.positions if features.tied else 1)
+    if len(found) * rows * blocks.dimension > ENTRIES:
+        got = f"{len(found)} pieces of {blocks.dimension} unknowns and {rows} constraints"
+        expected = f"at most {ENTRIES:.0e} entries in all"
+        raise InputError("arrangements", got, expected, "pass arrangements='generate', or fewer samples and positions")
     signs = np.array([piece.signs for piece in found]).reshape(-1, features.positions)
 
     def neurons(which: NDArray[np.intp], blocks_: Array) -> tuple[Array, Array]:

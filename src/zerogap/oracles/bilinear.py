@@ -9,12 +9,11 @@ lambda in [0, 1],
     r_s (y_s)_+ <= r_s sum_ij a_i b_j (Y_sij)_+   if r_s > 0,      <= lambda_s r_s sum_ij a_i b_j Y_sij   if r_s < 0,
 
 with Y_s from the upper bounds of y_s in the first case and from the lower ones in the second. So g is at most
-sum_ij a_i b_j H_ij, and for every matrix A with p_i' A q_j >= H_ij for all i, j,
+sum_ij a_i b_j H_ij, and with the middle (c, d) of the node, ||c|| = ||d|| = 1,
 
-    g(u, w) <= u' A w <= sigma(A) ||u|| ||w||,      sigma the largest singular value.
+    g(u, w) <= t (c . u)(d . w) <= t ||u|| ||w||,       t = max_ij H_ij / ((c . p_i)(d . q_j)) or 0.
 
-A = G + t c d' is tried with G = 0 and with the matrix G of g in the middle (c, d) of the node; t is the least that will
-do. On a node inside one linear piece G needs no t; G = 0 is off by the square of the width of the node.
+On a node inside one linear piece that is off by the square of its width only.
 
 The cones start as orthants. A new vertex is rounded, so that a point may fall between the computed children; at every
 level it is within a few units of rounding of one of them, and g is Lipschitz: ``_Tree.upper`` pays for that.
@@ -186,25 +185,13 @@ class _Tree:
             "s,skh,nih,njk->nij", np.abs(residual), np.abs(rows), np.abs(first), np.abs(second), optimize=True
         )
         doubt = 4.0 * gamma(rows.size + 16) * sizes + SUBNORMAL
-        slopes = np.where(inner > 0.0, 1.0, 0.0)
         best = np.full(first.shape[0], np.inf)
         for multipliers in _multipliers(fixed, shares, scale, outputs[:, down]):
             total = fixed + np.einsum("ns,nsij->nij", multipliers, shares) + doubt
-            pull = np.empty_like(outputs)
-            pull[:, up] = residual[up] * (outputs[:, up] > 0.0)
-            pull[:, down] = residual[down] * multipliers
-            middle = np.einsum("nsk,skh->nhk", pull[..., None] * slopes, rows)
-            for matrix in (np.zeros_like(middle), middle):
-                linear = _products(first, matrix, second)
-                rounding = gamma(first.shape[1] + second.shape[1] + 8) * _products(
-                    *map(np.abs, (first, matrix, second))
-                )
-                lift = np.maximum(np.max((total - linear + 2.0 * rounding) / scale, axis=(1, 2)), 0.0) * (1.0 + 1e-14)
-                lifted = matrix + lift[:, None, None] * c[:, :, None] * d[:, None, :]
-                # One rounding of every entry of A.
-                moved = 4.0 * UNIT_ROUNDOFF * np.sqrt(np.sum(lifted**2, axis=(1, 2)))
-                # Not minimum: a bound that is not a number is none.
-                best = np.fmin(best, _singular_values_above(lifted) + moved + 8.0 * UNIT_ROUNDOFF * lift)
+            # Not minimum: a bound that is not a number is none.
+            best = np.fmin(best, np.maximum(np.max(total / scale, axis=(1, 2)), 0.0))
+        # The rounding of the scale, and of ||c|| = ||d|| = 1.
+        best *= 1.0 + 4.0 * gamma(2 * (first.shape[1] + second.shape[1]) + 16)
         # (c . p_i)(d . q_j) > 0 is what makes t c d' a bound.
         return np.where(scale.min(axis=(1, 2)) > 1e-3, best, np.inf)
 
@@ -229,11 +216,6 @@ def _outer(signals: Array, weights: Array) -> Array:
     return np.asarray(np.matmul(signals.transpose(0, 1, 3, 2), weights.transpose(0, 2, 1)[:, None]))
 
 
-def _products(first: Array, matrix: Array, second: Array) -> Array:
-    """p_i' A q_j, (N, i, j)."""
-    return np.asarray(first @ matrix @ second.transpose(0, 2, 1))
-
-
 def _multipliers(fixed: Array, shares: Array, scale: Array, outputs: Array) -> Iterator[Array]:
     """Values of lambda, (N, n): whether the sample is active in the middle; those that level out H over the vertices.
 
@@ -256,26 +238,6 @@ def _multipliers(fixed: Array, shares: Array, scale: Array, outputs: Array) -> I
         level += (new - lambdas[:, s])[:, None] * slopes[:, s]
         lambdas[:, s] = new
     yield lambdas
-
-
-def _singular_values_above(matrices: Array) -> Array:
-    """Upper bounds of the largest singular values of (N, h, K); result (N,).
-
-    With V nearly orthogonal, sigma(A)^2 <= lambda(V' A' A V) / (1 - ||V' V - I||), and lambda is at most the largest
-    absolute row sum, which is tight when the columns of V are close to eigenvectors. Infinite for what is not a number.
-    """
-    h, K = matrices.shape[1:]
-    known = np.all(np.isfinite(matrices), axis=(1, 2))
-    matrices = np.where(known[:, None, None], matrices, 0.0)
-    peak = np.maximum(np.abs(matrices).max(axis=(1, 2)), 1e-300)
-    scaled = matrices / peak[:, None, None]
-    frame = np.linalg.eigh(scaled.transpose(0, 2, 1) @ scaled)[1]
-    turned = scaled @ frame
-    gram = turned.transpose(0, 2, 1) @ turned
-    defect = np.abs(frame.transpose(0, 2, 1) @ frame - np.eye(K)).sum(axis=(1, 2)) + K * K * gamma(K + 4)
-    size = np.sum(scaled**2, axis=(1, 2))
-    square = np.abs(gram).sum(axis=2).max(axis=1) + 8.0 * K * gamma(h + 2 * K + 8) * size
-    return np.where(known, np.sqrt(square / (1.0 - defect)) * peak * (1.0 + 1e-14), np.inf)
 
 
 def _split(rows: Array, residual: Array, first: Array, second: Array) -> tuple[Array, Array]:
