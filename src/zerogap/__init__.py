@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from zerogap.history import Iteration
     from zerogap.improvement import Improvement, improve
     from zerogap.network import Network
+    from zerogap.outputs import OutputNetworks
+    from zerogap.separate_training import SeparateResult, train_separately
     from zerogap.training import Result, train
 
 _HOMES = {
@@ -39,7 +41,9 @@ _HOMES = {
     "MLP": "architectures",
     "MissingExtraError": "errors",
     "Network": "network",
+    "OutputNetworks": "outputs",
     "Result": "training",
+    "SeparateResult": "separate_training",
     "Status": "errors",
     "ThreeLayerCNN": "architectures",
     "ToleranceError": "errors",
@@ -50,6 +54,7 @@ _HOMES = {
     "improve": "improvement",
     "load_dataset": "data",
     "train": "training",
+    "train_separately": "separate_training",
 }
 
 __all__ = [
@@ -65,7 +70,9 @@ __all__ = [
     "LinearCNN",
     "MissingExtraError",
     "Network",
+    "OutputNetworks",
     "Result",
+    "SeparateResult",
     "Status",
     "ThreeLayerCNN",
     "ToleranceError",
@@ -76,6 +83,7 @@ __all__ = [
     "improve",
     "load_dataset",
     "train",
+    "train_separately",
 ]
 
 

@@ -247,14 +247,27 @@ class Network:
         """
         from safetensors.numpy import save
 
-        tensors = {"first": np.ascontiguousarray(self.first), "second": np.ascontiguousarray(self.second)}
-        for name in ("gates", "filters"):
-            value = getattr(self, name)
-            if value is not None:
-                tensors[name] = np.ascontiguousarray(value)
-        tensors["offset"] = np.array([self.offset])
         metadata = {"format": FORMAT, "architecture": json.dumps(self.architecture.config())}
-        write_atomically(path, save(tensors, metadata))
+        write_atomically(path, save(self.tensors(), metadata))
+
+    def tensors(self) -> dict[str, Array]:
+        """The arrays of a network file."""
+        present = {name: getattr(self, name) for name in ("first", "second", "gates", "filters")}
+        tensors = {name: np.ascontiguousarray(value) for name, value in present.items() if value is not None}
+        return {**tensors, "offset": np.array([self.offset])}
+
+    @classmethod
+    def from_tensors(cls, config: Any, tensors: dict[str, Array]) -> Network:
+        """The network of an architecture's configuration and the arrays of a file.
+
+        Raises
+        ------
+        KeyError, IndexError, InputError
+            If an array is missing or does not fit.
+        """
+        optional = {name: tensors.get(name) for name in ("gates", "filters")}
+        offset = float(tensors["offset"][0])
+        return cls(from_config(config), tensors["first"], tensors["second"], **optional, offset=offset)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
@@ -278,10 +291,7 @@ class Network:
         if metadata.get("format") != FORMAT:
             raise DataFileError(f"network file {path}", f"format {metadata.get('format')!r}", FORMAT, remedy)
         try:
-            architecture = from_config(json.loads(metadata["architecture"]))
-            offset = float(tensors["offset"][0])
-            optional = {name: tensors.get(name) for name in ("gates", "filters")}
-            return cls(architecture, tensors["first"], tensors["second"], **optional, offset=offset)
+            return cls.from_tensors(json.loads(metadata["architecture"]), tensors)
         except (KeyError, IndexError, ValueError, RecursionError) as error:
             raise DataFileError(f"network file {path}", str(error), "complete contents", remedy) from error
 
