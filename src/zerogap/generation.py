@@ -153,6 +153,8 @@ class Generation:
         """Let the cells around a direction join that a proof has found, whatever the search thinks."""
         around = np.repeat(direction[None], 8, axis=0)
         self._insisted = self.add(around)
+        # The dual point that the proof refused, and what search believed its price to be.
+        self._dual, self._known = None, np.concatenate([direction[None], self._known])
 
     def warm(self, network: Network) -> None:
         """Start from the cells of a network's neurons."""
@@ -220,6 +222,7 @@ class Generation:
         tried = 0
         while self._gap_of(iterate, dual) <= self._tol and tried < batches:
             found = self._search(dual.residual, used)
+            found = found if tried else found.union(self._revisit(dual.residual, used))
             dual, maxima = Dual(dual.residual, max(dual.price, found.price)), maxima.union(found)
             tried += 1
         self._known = maxima.directions[first_of_each(self._question.walls.signs(maxima.directions))[:REMEMBERED]]
