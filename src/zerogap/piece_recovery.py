@@ -36,23 +36,32 @@ def recovered(question: Question, program: PieceProgram, blocks: Array, offset: 
         Up to the accuracy of a solver in their cones.
     offset : float
     """
-    pieces = program.pieces
-    sizes = pieces.gauge.value(blocks)
-    large = sizes > SHARES[-1] * sizes.max(initial=0.0)
+    pieces, features = program.pieces, question.architecture.features(question.rows)
+    share = pieces.gauge.value(blocks)
+    share = share / max(float(share.max(initial=0.0)), 1e-300)
     moved = np.zeros_like(blocks)
-    for piece in np.flatnonzero(large.any(axis=0)):
-        moved[:, piece] = inside(pieces.cones[piece], blocks[:, piece])
-    sizes = pieces.gauge.value(moved)
+    for used in np.flatnonzero((share > SHARES[-1]).any(axis=0)):
+        moved[:, used] = inside(pieces.cones[used], blocks[:, used])
+    family, piece = np.nonzero((share > SHARES[-1]) & (pieces.gauge.value(moved) > 0.0))
+    weights, sizes = pieces.neurons(piece, moved[family, piece])
+    readout, share = np.where(family == 0, sizes, -sizes)[:, None], share[family, piece]
     widths: set[int] = set()
-    for share in SHARES:
-        keep = large & (sizes > share * sizes.max(initial=0.0))
-        if int(keep.sum()) in widths:
+    for least in SHARES:
+        kept = share > least
+        if int(kept.sum()) in widths:
             continue
-        widths.add(int(keep.sum()))
-        network = _network(question, program, np.where(keep[..., None], moved, 0.0), blocks, offset)
-        yield network
-        yield network.pruned(question.rows)
-        yield reweighted(question, network.pruned(question.rows))
+        widths.add(int(kept.sum()))
+        constant = offset
+        if program.offset:
+            # A free offset takes over the mean of what is left out.
+            rest = blocks.copy()
+            rest[family[kept], piece[kept]] = 0.0
+            constant += float(np.mean(program.matmul(rest)))
+        network = Network.from_weights(
+            question.architecture, features, weights[kept], readout[kept], constant
+        ).balanced()
+        pruned = network.pruned(question.rows)
+        yield from (network, pruned, reweighted(question, pruned))
 
 
 def inside(cone: Array, blocks: Array) -> Array:
@@ -106,14 +115,3 @@ def reweighted(question: Question, network: Network) -> Network:
         return network
     readout = np.maximum(solution.blocks[0], 0.0) - np.maximum(solution.blocks[1], 0.0)
     return Network.from_weights(question.architecture, features, weights, readout, solution.offset).balanced()
-
-
-def _network(question: Question, program: PieceProgram, kept: Array, blocks: Array, offset: float) -> Network:
-    """The balanced network of some of the blocks; a free offset takes over the mean of what the others contribute."""
-    pieces, features = program.pieces, question.architecture.features(question.rows)
-    if program.offset:
-        offset += float(np.mean(program.matmul(np.where(np.any(kept != 0.0, axis=2)[..., None], 0.0, blocks))))
-    family, piece = np.nonzero(pieces.gauge.value(kept) > 0.0)
-    weights, sizes = pieces.neurons(piece, kept[family, piece])
-    readout = np.where(family == 0, sizes, -sizes)[:, None]
-    return Network.from_weights(question.architecture, features, weights, readout, offset).balanced()
