@@ -1,4 +1,4 @@
-"""Branch and bound over pairs of directions (``zerogap.oracles.bilinear``): nodes and seconds, with its parts switched off.
+"""Branch and bound over pairs of directions (``zerogap.oracles.bilinear``), with its parts switched off.
 
     python benchmarks/tied.py
 
