@@ -1,4 +1,4 @@
-"""Branch and bound over pairs of directions (``zerogap.oracles.bilinear``): its cost with parts switched off.
+"""Branch and bound over pairs of directions (``zerogap.oracles.bilinear``), with its parts switched off.
 
     python benchmarks/tied.py
 
