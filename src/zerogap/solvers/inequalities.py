@@ -31,7 +31,7 @@ class Inequalities:
 
     u = cap - l is carried along, because the difference cancels where l is close to its cap.
 
-    The search direction satisfies  dl = constant - weight * dz,  with the two arrays of ``linearise``.
+    The search direction satisfies  dl = constant - weight * dz  (``weights``, and ``aim`` for l + constant).
     """
 
     s: Array
@@ -70,52 +70,53 @@ class Inequalities:
             return self.l / self.s
         return self.l / (self.s + self.l * self.t / self.u)
 
-    def aim(self, mu: float, corrections: tuple[Array, ...] | None = None) -> Array:
+    def aim(self, mu: float, predicted: tuple[Array, ...] | None = None) -> Array:
         """l + constant: where the multipliers go if z stays; an empty array for nothing but zeros."""
         if self.t is None or self.u is None:
-            if corrections is None:
+            if predicted is None:
                 return np.asarray(mu / self.s) if mu else NOTHING
-            return np.asarray((mu - corrections[0]) / self.s)
-        return np.asarray(self.l + self.linearise(mu, corrections)[0])
+            goal = np.empty_like(self.s)
+            kernels.aim(mu, predicted[0], self.s, self.l, goal)
+            return goal
+        return np.asarray(self.l + self.linearise(mu, predicted)[0])
 
-    def linearise(self, mu: float, corrections: tuple[Array, ...] | None = None) -> tuple[Array, Array]:
-        """Constant and weight of dl = constant - weight * dz that aim at complementarity `mu`.
+    def linearise(self, mu: float, predicted: tuple[Array, ...] | None = None) -> tuple[Array, Array]:
+        """Constant and weight of dl = constant - weight * dz, of capped inequalities, that aim at `mu`.
 
-        `corrections` are the second-order products of ``products``.
+        `predicted` is the direction whose second-order terms ds dl and dt d(cap - l) are removed (Mehrotra).
         """
-        if self.t is None or self.u is None:
-            # Written as (mu - c) / s - l, since l may be far smaller than mu / s.
-            goal = mu if corrections is None else mu - corrections[0]
-            return goal / self.s - self.l, self.l / self.s
-        first = (mu if corrections is None else mu - corrections[0]) - self.s * self.l
-        second = (mu if corrections is None else mu - corrections[1]) - self.t * self.u
+        assert self.t is not None and self.u is not None
+        first, second = mu - self.s * self.l, mu - self.t * self.u
+        if predicted is not None:
+            first, second = first - predicted[0] * predicted[1], second + predicted[2] * predicted[1]
         denominator = self.s + self.l * self.t / self.u
         return (first - self.l * second / self.u) / denominator, self.l / denominator
 
     def respond(
-        self, dz: Array, aim: Array, mu: float, corrections: tuple[Array, ...] | None
+        self, dz: Array, aim: Array, mu: float, predicted: tuple[Array, ...] | None
     ) -> tuple[tuple[Array, ...], float]:
-        """The direction that belongs to dz, given ``aim(mu, corrections)``, and the largest step along it."""
+        """The direction that belongs to dz, given ``aim(mu, predicted)``, and the largest step along it.
+
+        With hard inequalities and nothing aimed at, the direction is dz alone: dl = -l (1 + dz / s) is not needed.
+        """
         if self.t is None or self.u is None:
+            if not aim.size:
+                low, high = kernels.share_range(dz, self.s)
+                return (dz,), 1.0 / max(-low, 1.0 + high)
             dl = np.empty_like(dz)
             shrink = max(kernels.respond(dz, self.s, self.l, aim, dl))
             return (dz, dl), 1.0 / shrink if shrink > 0.0 else np.inf
-        direction = self.step(dz, aim - self.l - self.weights() * dz, mu, corrections)
+        direction = self.step(dz, aim - self.l - self.weights() * dz, mu, predicted)
         return direction, self.longest(direction)
 
-    def step(self, dz: Array, dl: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
-        """(ds, dl) or (ds, dl, dt) that belong to dz and dl."""
-        if self.t is None or self.u is None:
-            return dz, dl
-        second = (mu if corrections is None else mu - corrections[1]) - self.t * self.u
+    def step(self, dz: Array, dl: Array, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, ...]:
+        """(ds, dl, dt) of capped inequalities that belong to dz and dl."""
+        assert self.t is not None and self.u is not None
+        second = mu - self.t * self.u
+        if predicted is not None:
+            second = second + predicted[2] * predicted[1]
         dt = (second + self.t * dl) / self.u
         return dz + dt, dl, dt
-
-    def products(self, direction: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Mehrotra's second-order terms ds dl (and dt d(cap - l))."""
-        if len(direction) == 2:
-            return (direction[0] * direction[1],)
-        return direction[0] * direction[1], -direction[2] * direction[1]
 
     def longest(self, direction: tuple[Array, ...]) -> float:
         """The largest step that keeps everything non-negative."""
@@ -126,10 +127,15 @@ class Inequalities:
 
     def moved(self, direction: tuple[Array, ...], length: float) -> Inequalities:
         """The state after a step."""
-        s, l = self.s + length * direction[0], self.l + length * direction[1]  # noqa: E741
         if self.t is None or self.u is None:
-            return Inequalities(s, l)
+            return Inequalities(*kernels.stepped(self.s, direction[0], self.l, direction[1], length))
+        s, l = self.s + length * direction[0], self.l + length * direction[1]  # noqa: E741
         return Inequalities(s, l, self.t + length * direction[2], self.u - length * direction[1])
+
+    def shifted(self, change: Array) -> Inequalities:
+        """Capped inequalities after z has changed: either s or t grows, so that s - t = z holds again."""
+        assert self.t is not None
+        return Inequalities(self.s + np.maximum(change, 0.0), self.l, self.t + np.maximum(-change, 0.0), self.u)
 
 
 def ratio(change: Array, value: Array) -> float:

@@ -48,15 +48,16 @@ class LossTerm(Protocol):
     def mismatch(self) -> float:
         """About the gap of the Fenchel-Young inequality between predictions and residual."""
 
-    def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
-        """(constant, curvature) of dr."""
+    def linearise(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
+        """(constant, curvature) of dr; second-order terms are those of the `predicted` changes of the term's variables."""
 
-    def direction(self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
+    def direction(self, df: Array, image: Array, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, ...]:
         """The changes of the term's own variables; image = curvature * df, computed without loss of digits."""
 
-    def products(self, direction: tuple[Array, ...]) -> tuple[Array, ...]: ...
-
     def longest(self, direction: tuple[Array, ...]) -> float: ...
+
+    def shifted(self, df: Array) -> LossTerm:
+        """The term after blocks have joined whose predictions are df."""
 
     def moved(self, df: Array, direction: tuple[Array, ...], length: float) -> LossTerm: ...
 
@@ -72,7 +73,7 @@ class QuadraticTerm:
     def exact(self) -> bool:
         return bool(np.all(self.loss.weights > 0.0))
 
-    @property
+    @cached_property
     def residual(self) -> Array:
         return -self.loss.gradient(self.f)
 
@@ -86,17 +87,17 @@ class QuadraticTerm:
     def mismatch(self) -> float:
         return 0.0
 
-    def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
+    def linearise(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
         return np.zeros_like(self.f), self.loss.curvature(self.f)
 
-    def direction(self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
-        return ()
-
-    def products(self, direction: tuple[Array, ...]) -> tuple[Array, ...]:
+    def direction(self, df: Array, image: Array, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, ...]:
         return ()
 
     def longest(self, direction: tuple[Array, ...]) -> float:
         return np.inf
+
+    def shifted(self, df: Array) -> QuadraticTerm:
+        return QuadraticTerm(self.loss, self.f + df)
 
     def moved(self, df: Array, direction: tuple[Array, ...], length: float) -> QuadraticTerm:
         return QuadraticTerm(self.loss, self.f + length * df)
@@ -136,7 +137,8 @@ class LogisticTerm:
     def complementarity(self) -> float:
         return 0.0
 
-    def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
+    def linearise(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
+        # No second-order term: that of the logarithm misleads, where q has to fall it asks for the opposite.
         weight = self.q * self.rest / self.loss.weights
         return self.loss.targets * (weight * self._missing()), weight
 
@@ -148,19 +150,18 @@ class LogisticTerm:
         """How far log((c - q) / q) is above y f."""
         return np.log(self.rest / self.q) - self.loss.targets * self.f
 
-    def direction(self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
-        constant, _ = self.linearise(mu, corrections)
+    def direction(self, df: Array, image: Array, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, ...]:
+        constant, _ = self.linearise(mu, predicted)
         return (self.loss.targets * (constant - image),)
-
-    def products(self, direction: tuple[Array, ...]) -> tuple[Array, ...]:
-        # That of the logarithm misleads: where q has to fall it asks for the opposite.
-        return ()
 
     def longest(self, direction: tuple[Array, ...]) -> float:
         # Samples far beyond the margin have a q of no weight, and too far to fall to wait for them.
         heavy, light = self.q > NEGLIGIBLE * self.q.mean(), self.rest > NEGLIGIBLE * self.rest.mean()
         shrink = max(ratio(direction[0][heavy], self.q[heavy]), ratio(-direction[0][light], self.rest[light]))
         return 1.0 / shrink if shrink > 0.0 else np.inf
+
+    def shifted(self, df: Array) -> LogisticTerm:
+        return LogisticTerm(self.loss, self.f + df, self.q, self.rest)
 
     def moved(self, df: Array, direction: tuple[Array, ...], length: float) -> LogisticTerm:
         change = np.clip(length * direction[0], -0.99 * self.q, 0.99 * self.rest)
@@ -197,20 +198,20 @@ class HingeTerm:
     def mismatch(self) -> float:
         return 0.0
 
-    def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
-        constant, weight = self.margin.linearise(mu, corrections)
+    def linearise(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
+        constant, weight = self.margin.linearise(mu, predicted)
         return self.loss.targets * constant, weight
 
-    def direction(self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
-        constant, _ = self.margin.linearise(mu, corrections)
+    def direction(self, df: Array, image: Array, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, ...]:
+        constant, _ = self.margin.linearise(mu, predicted)
         dl = constant - self.loss.targets * image
-        return self.margin.step(self.loss.targets * df, dl, mu, corrections)
-
-    def products(self, direction: tuple[Array, ...]) -> tuple[Array, ...]:
-        return self.margin.products(direction)
+        return self.margin.step(self.loss.targets * df, dl, mu, predicted)
 
     def longest(self, direction: tuple[Array, ...]) -> float:
         return self.margin.longest(direction)
+
+    def shifted(self, df: Array) -> HingeTerm:
+        return HingeTerm(self.loss, self.f + df, self.margin.shifted(self.loss.targets * df))
 
     def moved(self, df: Array, direction: tuple[Array, ...], length: float) -> HingeTerm:
         return HingeTerm(self.loss, self.f + length * df, self.margin.moved(direction, length))
