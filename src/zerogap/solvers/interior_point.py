@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from zerogap.program import Program
 from zerogap.solvers import kernels, second_order
-from zerogap.solvers.absent import IDENTIFIED, OVERDUE, WORTHWHILE, Absent, vanishing
-from zerogap.solvers.inequalities import NOTHING, Inequalities
+from zerogap.solvers.absent import EXCESS, IDENTIFIED, OVERDUE, WORTHWHILE, Absent, vanishing
+from zerogap.solvers.inequalities import NOTHING, Capped, Hard, Inequalities
 from zerogap.solvers.iterate import Iterate
 from zerogap.solvers.kkt import NewtonSystem, SignedMaps
 from zerogap.solvers.loss_terms import LossTerm, loss_term
@@ -61,7 +61,7 @@ stay short: digits with 3 x 3 patches then stall at a gap of 0.8 instead of conv
 class _State(NamedTuple):
     """One point of the central path's neighbourhood; m of all M blocks are present."""
 
-    index: Indices  # (m,), the blocks that are present, in family-major order of all
+    present: Indices  # (m,), which of all blocks, in family-major order
     order: Indices  # (M,), where all blocks are in the list of the present and then the absent ones
     operator: SignedMaps  # A of the present ones
     v: Array  # (p, m)
@@ -74,6 +74,7 @@ class _State(NamedTuple):
     pull: Array  # A' r + K' l, (p, m)
     polar: Array | float  # K' l, (p, m)
     total: float  # the sum of all complementarity products
+    price: float  # the largest ||E (A' r + K' l)|| of all blocks
 
 
 class InteriorPoint:
@@ -99,10 +100,13 @@ class InteriorPoint:
         self._kept = np.flatnonzero(program.gauge.penalised)
         self._free = np.flatnonzero(~program.gauge.penalised)
         self._weight = max(1.0, CONE_WEIGHT * self._normals.shape[0])
+        # Multiplications that a block costs in every Newton matrix.
+        self._work = p * (program.rows.samples**2 + p * self._normals.shape[0])
 
     def __iter__(self) -> Iterator[Iterate]:
         # Multipliers of an absent block would have to keep below caps, or balance free coordinates exactly.
         may_leave = not self._capped and not self._free.size
+        may_leave = may_leave and self._everyone.cell.size * self._work > WORTHWHILE
         complete: _State | None = None  # the last point with everyone, once blocks have left
         with np.errstate(all="ignore"):
             state = self._start()
@@ -159,9 +163,9 @@ class InteriorPoint:
         # Blocks that together spend the loss of the zero network on their gauges, unless beta is so small
         # that each would then overshoot the targets by itself.
         centres = np.tile(program.cells.centres, (families, 1)).T
-        centres = centres / np.linalg.norm(centres, axis=0)
-        effects = np.einsum("ipn,pi->in", everyone.maps, centres[:, :cells])
-        effect = float(np.sqrt(np.mean(np.sum(effects**2, axis=1))))
+        centres = np.ascontiguousarray(centres / np.linalg.norm(centres, axis=0))
+        effects = np.matmul(centres.T[:cells, None], everyone.maps)
+        effect = float(np.sqrt(np.vdot(effects, effects) / cells))
         wanted = float(np.linalg.norm(program.loss.gradient(f) / program.loss.weights))
         length = scale / (program.beta * families * cells)
         if effect > 0.0:
@@ -173,16 +177,15 @@ class InteriorPoint:
         mu = CENTRING * max(program.beta, RESIDUAL * price) * length / walls
         t = second_order.central_heights(kernels.norms(v, self._kept), program.beta, self._weight * mu)
         z = -program.beta * v[self._kept] / t
-        cones = None
-        if self._normals.shape[0]:
-            slack = self._slacks(v)
-            cones = Inequalities.hard(slack, mu)
-            if self._capped:
-                cones = Inequalities.capped(slack, self._sign() * program.wall_caps, mu)
-        index = np.arange(families * cells)
+        cones: Inequalities | None = None
+        if self._capped:
+            cones = Capped.start(self._slacks(v), self._sign() * program.wall_caps, mu)
+        elif self._normals.shape[0]:
+            cones = Hard.start(self._slacks(v), mu)
+        present = np.arange(families * cells)
         loss = loss_term(program.loss, f + everyone.forward(v), mu)
         absent = Absent.nobody(p, self._normals.shape[0], f.size)
-        return self._state(index, index, everyone, v, t, z, constant, cones, loss, absent)
+        return self._state(present, present, everyone, v, t, z, constant, cones, loss, absent)
 
     def _sign(self) -> Array:
         """The signs of the cells of all blocks, (M, H)."""
@@ -190,7 +193,7 @@ class InteriorPoint:
 
     def _state(
         self,
-        index: Indices,
+        present: Indices,
         order: Indices,
         operator: SignedMaps,
         v: Array,
@@ -201,36 +204,41 @@ class InteriorPoint:
         loss: LossTerm,
         absent: Absent,
     ) -> _State:
-        beta, everyone = self._program.beta, self._everyone
+        everyone = self._everyone
         responses = everyone.responses(loss.residual)
-        pull = kernels.spread(responses, everyone.cell[index], everyone.sign[index])
-        total = beta * float(t.sum()) + float(np.vdot(v if not self._free.size else v[self._kept], z))
-        total += loss.complementarity()
+        pull = kernels.spread(responses, everyone.cell[present], everyone.sign[present])
         polar: Array | float = 0.0
         if cones is not None:
             polar = self._push(cones.l)
             pull += polar
-            total += cones.complementarity()
-        if absent.index.size:
-            gradient = kernels.spread(responses, everyone.cell[absent.index], everyone.sign[absent.index])
-            limit = max(beta, float(kernels.norms(pull, self._kept).max()))
+        price = float(kernels.norms(pull, self._kept).max())
+        total = self._total(v, t, z, cones, loss)
+        if absent.members.size:
+            gradient = kernels.spread(responses, everyone.cell[absent.members], everyone.sign[absent.members])
+            # Prices may be higher by what costs the dual value little beside the gap, which is about `total`.
+            limit = max(self._program.beta, price) * (1.0 + EXCESS * total / (self._program.beta * float(t.sum())))
             absent = absent.priced(gradient, limit, self._normals, self._outer)
-        return _State(index, order, operator, v, t, z, offset, cones, loss, absent, pull, polar, total)
+            price = max(price, absent.price)
+        return _State(present, order, operator, v, t, z, offset, cones, loss, absent, pull, polar, total, price)
+
+    def _total(self, v: Array, t: Array, z: Array, cones: Inequalities | None, loss: LossTerm) -> float:
+        """The sum of all complementarity products."""
+        total = self._program.beta * float(t.sum()) + float(np.vdot(v if not self._free.size else v[self._kept], z))
+        return total + loss.complementarity() + (0.0 if cones is None else cones.complementarity())
 
     def _report(self, state: _State, passes: float) -> Iterate:
         program, absent = self._program, state.absent
         families, cells, p = program.shape
         f, r = state.loss.f, state.loss.residual
         v, l = state.v, None if state.cones is None else state.cones.l  # noqa: E741
-        price = max(absent.price, float(kernels.norms(state.pull, self._kept).max()))
-        if absent.index.size:
-            v = np.concatenate([v, absent.v], axis=1)[:, state.order]
+        if absent.members.size:
+            v = np.take(np.concatenate([v, absent.v], axis=1), state.order, axis=1)
             l = None if l is None else np.concatenate([l, absent.multipliers])[state.order]  # noqa: E741
         primal = program.loss.value(f) + program.beta * float(kernels.norms(v, self._kept).sum())
         if self._capped:
             below = np.maximum(0.0, -self._sign() * self._slacks(v))
             primal += float(np.sum(below @ program.wall_caps))
-        largest = program.beta / price if price > 0.0 else np.inf
+        largest = program.beta / state.price if state.price > 0.0 else np.inf
         dual = program.loss.dual_value(program.loss.best_scale(r, largest) * r)
         # What the free coordinates still violate, at the price of their present values.
         if self._free.size:
@@ -263,7 +271,7 @@ class InteriorPoint:
             return None
         reach = min(1.0, predictor.longest)
         # Complementarity must not run away from the equation of a nonlinear loss.
-        sigma = max((1.0 - reach) ** 3, min(1.0, loss.mismatch() / state.total))
+        sigma = max((1.0 - reach) ** 4, min(1.0, loss.mismatch() / state.total))
         corrector = self._direction(state, gauges, system, sigma * mu, 1.0 - sigma, predictor)
         if corrector is None:
             return None
@@ -276,8 +284,7 @@ class InteriorPoint:
         if length < 1e-10:
             return None
         moved = self._moved(state, corrector, length)
-        finite = isfinite(moved.total) and np.isfinite(moved.v).all() and np.isfinite(moved.loss.f).all()
-        return moved if finite else None
+        return moved if isfinite(moved.total) and isfinite(moved.price) else None
 
     def _hessians(self, gauges: _Gauges, cones: Inequalities | None) -> Array:
         """B_b = E' H_b E + K_b' diag(weight) K_b; result packed, (p (p + 1) / 2, m)."""
@@ -310,22 +317,25 @@ class InteriorPoint:
         cone, dual, slacks, margins = NOTHING, NOTHING, None, None
         if predictor is not None:
             cone, dual, slacks, margins = predictor.cone, predictor.dual, predictor.slacks, predictor.margins
-        constants = second_order.eliminated(gauges.eta, gauges.w, gauges.point, self._weight * mu, cone, dual)
-        constant_r, _ = loss.linearise(mu, margins)
+        constant_z, head = second_order.eliminated(gauges.eta, gauges.w, gauges.point, self._weight * mu, cone, dual)
         # A'(r + constant) + K' aim + E'(z + constant), less what is to remain of A'r + K'l + E'z.
-        residual = reduction * (state.pull + self._lifted(state.z)) + self._lifted(constants[0]) - state.polar
+        residual = reduction * (state.pull + self._lifted(state.z)) + self._lifted(constant_z) - state.polar
+        right_offset = reduction * float(loss.residual.sum()) if self._program.offset else 0.0
         if not loss.exact:
+            constant_r, _ = loss.linearise(mu, margins)
             residual += state.operator.adjoint(constant_r)
+            right_offset += float(constant_r.sum()) if self._program.offset else 0.0
         aim = NOTHING
         if cones is not None:
             aim = cones.aim(mu, slacks)
             if aim.size:
                 residual += self._push(aim)
-        right_offset = float(np.sum(reduction * loss.residual + constant_r)) if self._program.offset else 0.0
-        shift = -reduction * absent.image if absent.index.size else None
+        shift = -reduction * absent.image
         # The predictor only measures how far one can go: with constant curvature it needs no refinement.
         dv, db, df, image = system.solve(residual, right_offset, shift, refine=mu > 0.0 or not loss.exact)
-        cone, dual, shrink = second_order.directions(*gauges[:6], *constants, dv, self._kept)
+        cone, dual, shrink = second_order.directions(
+            *gauges[:4], gauges.eta, gauges.w, constant_z, head, dv, self._kept
+        )
         if not isfinite(float(dv.sum())):
             return None
         room = np.inf
@@ -339,7 +349,7 @@ class InteriorPoint:
     def _moved(self, state: _State, direction: _Direction, length: float) -> _State:
         absent = state.absent
         return self._state(
-            state.index,
+            state.present,
             state.order,
             state.operator,
             state.v + length * direction.dv,
@@ -348,28 +358,40 @@ class InteriorPoint:
             state.offset + length * direction.offset,
             state.cones.moved(direction.slacks, length) if state.cones else None,
             state.loss.moved(direction.df, direction.margins, length),
-            absent.walked(length * direction.reduction) if absent.index.size else absent,
+            absent.walked(length * direction.reduction) if absent.members.size else absent,
         )
 
     def _without_vanishing(self, state: _State, before: _State) -> _State:
         """The same point, with blocks gone that will vanish; `before` is the point one step earlier."""
-        prices = (np.sqrt(np.einsum("am,am->m", z, z)) / self._program.beta for z in (state.z, before.z))
-        leave = vanishing(*prices, state.total / before.total)
+        prices, earlier = (kernels.norms(z, self._kept) / self._program.beta for z in (state.z, before.z))
+        leave = vanishing(prices, earlier, state.total / before.total)
         # Somebody has to stay: without blocks there is no Newton system.
         leave[np.argmax(state.t)] = False
-        gone = np.flatnonzero(leave)
-        if gone.size < max(1.0, WORTHWHILE * leave.size):
+        gone, stay = np.flatnonzero(leave), np.flatnonzero(~leave)
+        if gone.size * self._work < WORTHWHILE:
             return state
-        stay, cones = np.flatnonzero(~leave), state.cones
-        v, polar = state.v[:, gone], np.broadcast_to(state.polar, state.v.shape)
-        l = np.zeros((gone.size, 0)) if cones is None else cones.l[gone]  # noqa: E741
-        image = self._everyone.take(state.index[gone]).forward(v)
-        absent = state.absent.joined(Absent(state.index[gone], v, image, l, polar[:, gone]))
-        index = state.index[stay]
-        cones = None if cones is None else Inequalities(cones.s[stay], cones.l[stay])
-        order = np.argsort(np.concatenate([index, absent.index]))
-        operator, v, z = state.operator.take(stay), state.v[:, stay], state.z[:, stay]
-        return self._state(index, order, operator, v, state.t[stay], z, state.offset, cones, state.loss, absent)
+        members, v = state.present[gone], np.take(state.v, gone, axis=1)
+        image = kernels.forward(v, self._everyone.cell[members], self._everyone.sign[members], self._everyone.arrays[2])
+        leaving = Absent(members, v, image, np.zeros((gone.size, 0)), np.zeros_like(v))
+        cones, polar = state.cones, state.polar
+        if cones is not None:
+            leaving = leaving._replace(multipliers=cones.l[gone], polar=np.take(polar, gone, axis=1))
+            cones, polar = cones.take(stay), np.take(polar, stay, axis=1)
+        absent, present = state.absent.joined(leaving), state.present[stay]
+        v, t, z = np.take(state.v, stay, axis=1), state.t[stay], np.take(state.z, stay, axis=1)
+        return state._replace(
+            present=present,
+            order=np.argsort(np.concatenate([present, absent.members])),
+            operator=state.operator.take(stay),
+            v=v,
+            t=t,
+            z=z,
+            cones=cones,
+            absent=absent,
+            pull=np.take(state.pull, stay, axis=1),
+            polar=polar,
+            total=self._total(v, t, z, cones, state.loss),
+        )
 
 
 class _Gauges(NamedTuple):

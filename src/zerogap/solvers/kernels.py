@@ -165,6 +165,15 @@ def merged_factors(roots, cell, cells, p):
     return factors, True
 
 
+@njit(cache=True, error_model="numpy")
+def weigh(gram, root):
+    """Turn the upper triangle of S into that of I + diag(root) S diag(root); (n, n)."""
+    for i in range(root.size):
+        for j in range(i, root.size):
+            gram[i, j] *= root[i] * root[j]
+        gram[i, i] += 1.0
+
+
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
 def solve_blocks(roots, right):
     """R'R g for every block; right and result (p, m)."""
@@ -221,26 +230,40 @@ def spread(g, cell, sign):
 
 
 @njit(cache=True, error_model="numpy")
-def solve_and_merge(roots, right, cell, sign, cells):
-    """``merge`` of ``solve_blocks``."""
-    return merge(solve_blocks(roots, right), cell, sign, cells)
+def forward(v, cell, sign, matrix):
+    """A v; v (p, m), `matrix` (C p, n) the stacked T_i', result (n,)."""
+    cells = matrix.shape[0] // v.shape[0]
+    return np.dot(merge(v, cell, sign, cells).ravel(), matrix)
 
 
 @njit(cache=True, error_model="numpy")
-def spread_and_solve(roots, right, g, cell, sign):
-    """``solve_blocks`` of `right` minus the ``spread`` of `g`, and that."""
-    pull = spread(g, cell, sign)
+def adjoint(r, cell, sign, matrix, p):
+    """A' r; r (n,), result (p, m)."""
+    return spread(np.dot(matrix, r).reshape((-1, p)), cell, sign)
+
+
+@njit(cache=True, error_model="numpy")
+def image(roots, right, cell, sign, matrix):
+    """A B^{-1} g; g (p, m), result (n,)."""
+    return forward(solve_blocks(roots, right), cell, sign, matrix)
+
+
+@njit(cache=True, error_model="numpy")
+def answer(roots, right, q, cell, sign, matrix):
+    """B^{-1} (g - A'q) and A'q, both (p, m)."""
+    pull = adjoint(q, cell, sign, matrix, right.shape[0])
     return solve_blocks(roots, right - pull), pull
 
 
 @njit(cache=True, error_model="numpy")
-def errors(packed, dv, right, pull, df, q, curvature):
-    """The errors g - B dv - A'q and df - q / w of a solution, and whether it needs refinement (see ``ACCURATE``)."""
-    residual, mismatch = right - pull - apply_blocks(packed, dv), np.empty(q.size)
+def checked(packed, right, dv, pull, q, curvature, move, cell, sign, matrix):
+    """A dv + move, the errors g - B dv - A'q and A dv + move - q / w, and whether they are negligible."""
+    df, residual = forward(dv, cell, sign, matrix) + move, right - pull - apply_blocks(packed, dv)
+    mismatch = np.empty(q.size)
     for j in range(q.size):
         mismatch[j] = df[j] - q[j] / max(curvature[j], 1e-300)
     good = largest(residual.ravel()) <= ACCURATE * largest(right.ravel())
-    return residual, mismatch, not (good and largest(mismatch) <= ACCURATE * largest(df))
+    return df, residual, mismatch, good and largest(mismatch) <= ACCURATE * largest(df)
 
 
 @njit(cache=True, error_model="numpy")

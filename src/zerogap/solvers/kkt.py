@@ -64,9 +64,7 @@ class NewtonSystem:
                 raise np.linalg.LinAlgError("a block is not positive definite")
             # S = (L' T')' (L' T') of all cells; batched products of BLAS beat a compiled triangular loop.
             gram = dsyrk(1.0, np.matmul(factors, operator.maps).reshape(-1, n).T, lower=1)
-            gram *= self._root
-            gram *= self._root[:, None]
-            gram.reshape(-1, order="F")[:: n + 1] += 1.0
+            kernels.weigh(gram.T, self._root)
             self._factor = _factor(gram, lower=True)
         if offset:
             # The response to a unit offset; 1' q of it is the Schur complement.
@@ -78,7 +76,7 @@ class NewtonSystem:
                 raise np.linalg.LinAlgError("offset is not determined")
 
     def solve(
-        self, right: Array, right_offset: float = 0.0, shift: Array | None = None, *, refine: bool = True
+        self, right: Array, right_offset: float = 0.0, shift: Array | float = 0.0, *, refine: bool = True
     ) -> tuple[Array, float, Array, Array]:
         """The solution, its prediction, and the image q = w (A dv + b 1 + shift) of that.
 
@@ -89,7 +87,7 @@ class NewtonSystem:
         right : (p, m) float64
         right_offset : float
         shift : (n,) float64, optional
-            A change of the predictions that does not depend on the unknowns; default none.
+            A change of the predictions that does not depend on the unknowns.
         refine : bool
             One step of iterative refinement, if rounding calls for it.
 
@@ -97,23 +95,21 @@ class NewtonSystem:
         -------
         dv : (p, m), db : float, df : (n,) with the shift, q : (n,)
         """
-        dv, db, q, pull = self._once(right, right_offset, 0.0 if shift is None else shift)
+        dv, db, q, pull = self._once(right, right_offset, shift)
         if not refine and not self._primal:
             return dv, db, q / self.curvature, q
-        df = self._predictions(dv, db, shift)
+        operator = self._operator
         if not refine:
-            return dv, db, df, q
+            return dv, db, operator.forward(dv) + (db + shift), q
         # On the augmented system B dv + A'q = g, q / w = A dv + db + shift.
-        residual, mismatch, inaccurate = kernels.errors(self._hessians, dv, right, pull, df, q, self.curvature)
-        if not inaccurate:
+        df, residual, mismatch, good = kernels.checked(
+            self._hessians, right, dv, pull, q, self.curvature, db + shift, *operator.arrays
+        )
+        if good:
             return dv, db, df, q
         more = self._once(residual, right_offset - float(q.sum()), mismatch)
         dv, db, q = dv + more[0], db + more[1], q + more[2]
-        return dv, db, self._predictions(dv, db, shift), q
-
-    def _predictions(self, dv: Array, db: float, shift: Array | None) -> Array:
-        df = self._operator.forward(dv) + db
-        return df if shift is None else df + shift
+        return dv, db, operator.forward(dv) + (db + shift), q
 
     def _once(self, right: Array, right_offset: float, shift: Array | float) -> tuple[Array, float, Array, Array]:
         """B dv + A' q = right,  q = w (A dv + db + shift),  1' q = right_offset; and A' q."""
@@ -131,13 +127,10 @@ class NewtonSystem:
             dv = dpotrs(self._factor, reduced.reshape(-1), lower=0)[0].reshape(right.shape)
             q = self.curvature * (self._operator.forward(dv) + shift)
             return dv, q, self._operator.adjoint(q)
-        operator = self._operator
-        merged = kernels.solve_and_merge(self._whitening, right, operator.cell, operator.sign, operator.maps.shape[0])
-        image = operator.total(merged) + shift
+        arrays = self._operator.arrays
+        image = kernels.image(self._whitening, right, *arrays) + shift
         q = self._root * dpotrs(self._factor, self._root * image, lower=1)[0]
-        dv, pull = kernels.spread_and_solve(
-            self._whitening, right, operator.responses(q), operator.cell, operator.sign
-        )
+        dv, pull = kernels.answer(self._whitening, right, q, *arrays)
         return dv, q, pull
 
 
@@ -164,7 +157,7 @@ class SignedMaps:
 
     def __init__(self, maps: Array, cell: NDArray[np.intp], sign: Array) -> None:
         self.maps, self.cell, self.sign = maps, cell, sign
-        self._matrix = maps.reshape(-1, maps.shape[2])
+        self.arrays = cell, sign, maps.reshape(-1, maps.shape[2])  # for the compiled products
 
     def take(self, blocks: NDArray[np.intp]) -> SignedMaps:
         """Those of some blocks, with the maps of their cells only."""
@@ -177,16 +170,12 @@ class SignedMaps:
 
     def forward(self, v: Array) -> Array:
         """A v; v (p, m), result (n,)."""
-        return self.total(kernels.merge(v, self.cell, self.sign, self.maps.shape[0]))
+        return np.asarray(kernels.forward(v, *self.arrays))
 
     def adjoint(self, r: Array) -> Array:
         """A' r; r (n,), result (p, m)."""
-        return np.asarray(kernels.spread(self.responses(r), self.cell, self.sign))
-
-    def total(self, merged: Array) -> Array:
-        """The sum of T_i v_i; v (C, p), result (n,)."""
-        return np.asarray(np.dot(merged.reshape(-1), self._matrix))
+        return np.asarray(kernels.adjoint(r, *self.arrays, self.maps.shape[1]))
 
     def responses(self, r: Array) -> Array:
         """T_i' r of every cell; result (C, p)."""
-        return np.dot(self._matrix, r).reshape(self.maps.shape[:2])
+        return np.dot(self.arrays[2], r).reshape(self.maps.shape[:2])

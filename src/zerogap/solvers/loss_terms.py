@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from zerogap.losses import Loss
-from zerogap.solvers.inequalities import Inequalities, ratio
+from zerogap.solvers.inequalities import Capped, ratio
 
 Array = NDArray[np.float64]
 
@@ -49,15 +49,12 @@ class LossTerm(Protocol):
         """About the gap of the Fenchel-Young inequality between predictions and residual."""
 
     def linearise(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
-        """(constant, curvature) of dr; second-order terms are those of the `predicted` changes of the term's variables."""
+        """(constant, curvature) of dr, with the second-order terms of `predicted` changes of the own variables."""
 
     def direction(self, df: Array, image: Array, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, ...]:
         """The changes of the term's own variables; image = curvature * df, computed without loss of digits."""
 
     def longest(self, direction: tuple[Array, ...]) -> float: ...
-
-    def shifted(self, df: Array) -> LossTerm:
-        """The term after blocks have joined whose predictions are df."""
 
     def moved(self, df: Array, direction: tuple[Array, ...], length: float) -> LossTerm: ...
 
@@ -68,10 +65,7 @@ class QuadraticTerm:
 
     loss: Loss
     f: Array
-
-    @cached_property
-    def exact(self) -> bool:
-        return bool(np.all(self.loss.weights > 0.0))
+    exact: bool
 
     @cached_property
     def residual(self) -> Array:
@@ -96,11 +90,8 @@ class QuadraticTerm:
     def longest(self, direction: tuple[Array, ...]) -> float:
         return np.inf
 
-    def shifted(self, df: Array) -> QuadraticTerm:
-        return QuadraticTerm(self.loss, self.f + df)
-
     def moved(self, df: Array, direction: tuple[Array, ...], length: float) -> QuadraticTerm:
-        return QuadraticTerm(self.loss, self.f + length * df)
+        return QuadraticTerm(self.loss, self.f + length * df, self.exact)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,9 +151,6 @@ class LogisticTerm:
         shrink = max(ratio(direction[0][heavy], self.q[heavy]), ratio(-direction[0][light], self.rest[light]))
         return 1.0 / shrink if shrink > 0.0 else np.inf
 
-    def shifted(self, df: Array) -> LogisticTerm:
-        return LogisticTerm(self.loss, self.f + df, self.q, self.rest)
-
     def moved(self, df: Array, direction: tuple[Array, ...], length: float) -> LogisticTerm:
         change = np.clip(length * direction[0], -0.99 * self.q, 0.99 * self.rest)
         return LogisticTerm(self.loss, self.f + length * df, self.q + change, self.rest - change)
@@ -174,7 +162,7 @@ class HingeTerm:
 
     loss: Loss
     f: Array
-    margin: Inequalities
+    margin: Capped
 
     @property
     def exact(self) -> bool:
@@ -182,7 +170,7 @@ class HingeTerm:
 
     @classmethod
     def start(cls, loss: Loss, f: Array, mu: float) -> HingeTerm:
-        return cls(loss, f, Inequalities.capped(loss.targets * f - 1.0, loss.weights, mu))
+        return cls(loss, f, Capped.start(loss.targets * f - 1.0, loss.weights, mu))
 
     @property
     def residual(self) -> Array:
@@ -199,19 +187,14 @@ class HingeTerm:
         return 0.0
 
     def linearise(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
-        constant, weight = self.margin.linearise(mu, predicted)
-        return self.loss.targets * constant, weight
+        return self.loss.targets * self.margin.constant(mu, predicted), self.margin.weights()
 
     def direction(self, df: Array, image: Array, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, ...]:
-        constant, _ = self.margin.linearise(mu, predicted)
-        dl = constant - self.loss.targets * image
+        dl = self.margin.constant(mu, predicted) - self.loss.targets * image
         return self.margin.step(self.loss.targets * df, dl, mu, predicted)
 
     def longest(self, direction: tuple[Array, ...]) -> float:
         return self.margin.longest(direction)
-
-    def shifted(self, df: Array) -> HingeTerm:
-        return HingeTerm(self.loss, self.f + df, self.margin.shifted(self.loss.targets * df))
 
     def moved(self, df: Array, direction: tuple[Array, ...], length: float) -> HingeTerm:
         return HingeTerm(self.loss, self.f + length * df, self.margin.moved(direction, length))
@@ -220,5 +203,5 @@ class HingeTerm:
 def loss_term(loss: Loss, f: Array, mu: float) -> LossTerm:
     """The term of a loss at predictions f, on the central path of `mu` where it has one."""
     if loss.quadratic:
-        return QuadraticTerm(loss, f)
+        return QuadraticTerm(loss, f, bool(np.all(loss.weights > 0.0)))
     return LogisticTerm.start(loss, f) if loss.smooth else HingeTerm.start(loss, f, mu)
