@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from zerogap.program import Program
 from zerogap.solvers import kernels, second_order
-from zerogap.solvers.absent import EXCESS, IDENTIFIED, OVERDUE, WORTHWHILE, Absent, vanishing
+from zerogap.solvers.absent import EXCESS, IDENTIFIED, OVERDUE, SHARE, WORTHWHILE, Absent, vanishing
 from zerogap.solvers.inequalities import NOTHING, Capped, Hard, Inequalities
 from zerogap.solvers.iterate import Iterate
 from zerogap.solvers.kkt import NewtonSystem, SignedMaps
@@ -368,7 +368,7 @@ class InteriorPoint:
         # Somebody has to stay: without blocks there is no Newton system.
         leave[np.argmax(state.t)] = False
         gone, stay = np.flatnonzero(leave), np.flatnonzero(~leave)
-        if gone.size * self._work < WORTHWHILE:
+        if gone.size <= SHARE * leave.size or gone.size * self._work < WORTHWHILE:
             return state
         members, v = state.present[gone], np.take(state.v, gone, axis=1)
         image = kernels.forward(v, self._everyone.cell[members], self._everyone.sign[members], self._everyone.arrays[2])
