@@ -106,7 +106,7 @@ class SquaredLoss(Loss):
         return self.weights.copy()
 
     def conjugate(self, z: Array) -> float:
-        return float(np.sum(0.5 * z * (z / self.weights) + self.targets * z))
+        return float(z @ (0.5 * (z / self.weights) + self.targets))
 
     def dual_lower(self, r: Array, radius: float = 0.0) -> float:
         # r / c first: r * r could underflow.
@@ -127,10 +127,10 @@ class SquaredLoss(Loss):
 
     def best_scale(self, r: Array, largest: float) -> float:
         # -L*(-s r) = s y.r - s^2 |r|^2_{1/c} / 2 is a parabola in s.
-        curvature = float(np.sum(r * (r / self.weights)))
+        curvature = float(r @ (r / self.weights))
         if curvature <= 0.0:
             return min(1.0, largest)
-        return float(np.clip(float(self.targets @ r) / curvature, 0.0, largest))
+        return min(max(float(self.targets @ r) / curvature, 0.0), largest)
 
     def best_constant(self) -> float:
         return float(self.weights @ self.targets / self.weights.sum())

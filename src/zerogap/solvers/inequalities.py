@@ -14,6 +14,7 @@ all cells share their normals, and K v is one matrix product.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,28 +26,99 @@ Array = NDArray[np.float64]
 NOTHING = np.empty((0, 0))
 
 
+class Inequalities(Protocol):
+    """State: slacks `s`, multipliers `l`. The direction satisfies  dl = aim - l - weights * dz."""
+
+    s: Array
+    l: Array  # noqa: E741
+
+    @property
+    def count(self) -> int:
+        """Number of complementarity pairs."""
+
+    def complementarity(self) -> float: ...
+
+    def weights(self) -> Array: ...
+
+    def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> Array:
+        """Where the multipliers go if z stays; an empty array for nothing but zeros.
+
+        `predicted` is the direction whose second-order terms are removed from complementarity (Mehrotra).
+        """
+
+    def respond(
+        self, dz: Array, aim: Array, mu: float, predicted: tuple[Array, ...] | None
+    ) -> tuple[tuple[Array, ...], float]:
+        """The direction that belongs to dz, given ``aim(mu, predicted)``, and the largest step along it."""
+
+    def moved(self, direction: tuple[Array, ...], length: float) -> Inequalities:
+        """The state after a step."""
+
+    def take(self, rows: NDArray[np.intp]) -> Inequalities:
+        """Those of some rows."""
+
+
 @dataclass(eq=False)
-class Inequalities:
-    """State: slacks `s`, multipliers `l`, and with caps violations `t` and their multipliers `u`.
+class Hard:
+    """z = s >= 0; the direction is (ds, dl), and where nothing is aimed at (ds,), since dl = -l (1 + ds / s)."""
+
+    s: Array
+    l: Array  # noqa: E741
+
+    @classmethod
+    def start(cls, z: Array, mu: float) -> Hard:
+        """On the central path at a (signed) z that is strictly feasible."""
+        return cls(z.copy(), mu / z)
+
+    @property
+    def count(self) -> int:
+        return self.s.size
+
+    def complementarity(self) -> float:
+        return float(np.vdot(self.s, self.l))
+
+    def weights(self) -> Array:
+        return self.l / self.s
+
+    def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> Array:
+        if predicted is None:
+            return np.asarray(mu / self.s) if mu else NOTHING
+        goal = np.empty_like(self.s)
+        kernels.aim(mu, predicted[0], self.s, self.l, goal)
+        return goal
+
+    def respond(
+        self, dz: Array, aim: Array, mu: float, predicted: tuple[Array, ...] | None
+    ) -> tuple[tuple[Array, ...], float]:
+        if not aim.size:
+            low, high = kernels.share_range(dz, self.s)
+            return (dz,), 1.0 / max(-low, 1.0 + high)
+        dl = np.empty_like(dz)
+        shrink = max(kernels.respond(dz, self.s, self.l, aim, dl))
+        return (dz, dl), 1.0 / shrink if shrink > 0.0 else np.inf
+
+    def moved(self, direction: tuple[Array, ...], length: float) -> Hard:
+        return Hard(*kernels.stepped(self.s, direction[0], self.l, direction[1], length))
+
+    def take(self, rows: NDArray[np.intp]) -> Hard:
+        return Hard(self.s[rows], self.l[rows])
+
+
+@dataclass(eq=False)
+class Capped:
+    """With violations `t` and their multipliers `u`; the direction is (ds, dl, dt).
 
     u = cap - l is carried along, because the difference cancels where l is close to its cap.
-
-    The search direction satisfies  dl = constant - weight * dz,  with the two arrays of ``linearise``.
     """
 
     s: Array
     l: Array  # noqa: E741
-    t: Array | None = None
-    u: Array | None = None
+    t: Array
+    u: Array
 
     @classmethod
-    def hard(cls, z: Array, mu: float) -> Inequalities:
-        """z >= 0, started on the central path at a (signed) z that is strictly feasible."""
-        return cls(z.copy(), mu / z)
-
-    @classmethod
-    def capped(cls, z: Array, cap: Array, mu: float) -> Inequalities:
-        """Started on the central path at any z: l s = mu and (cap - l) t = mu with s - t = z."""
+    def start(cls, z: Array, cap: Array, mu: float) -> Capped:
+        """On the central path at any z: l s = mu and (cap - l) t = mu with s - t = z."""
         cap = np.broadcast_to(cap, z.shape)
         # s and t are the positive roots of s l = t (cap - l) = mu with s - t = z.
         base, sign = mu / cap, np.sign(cap)
@@ -56,80 +128,54 @@ class Inequalities:
 
     @property
     def count(self) -> int:
-        return self.s.size * (1 if self.t is None else 2)
+        return 2 * self.s.size
 
     def complementarity(self) -> float:
-        total = float(np.vdot(self.s, self.l))
-        if self.t is not None and self.u is not None:
-            total += float(np.vdot(self.t, self.u))
-        return total
+        return float(np.vdot(self.s, self.l)) + float(np.vdot(self.t, self.u))
 
     def weights(self) -> Array:
-        """The weight of ``linearise``, which depends on the state alone."""
-        if self.t is None or self.u is None:
-            return self.l / self.s
         return self.l / (self.s + self.l * self.t / self.u)
 
-    def aim(self, mu: float, corrections: tuple[Array, ...] | None = None) -> Array:
-        """l + constant: where the multipliers go if z stays; an empty array for nothing but zeros."""
-        if self.t is None or self.u is None:
-            if corrections is None:
-                return np.asarray(mu / self.s) if mu else NOTHING
-            return np.asarray((mu - corrections[0]) / self.s)
-        return np.asarray(self.l + self.linearise(mu, corrections)[0])
+    def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> Array:
+        return np.asarray(self.l + self.constant(mu, predicted))
 
-    def linearise(self, mu: float, corrections: tuple[Array, ...] | None = None) -> tuple[Array, Array]:
-        """Constant and weight of dl = constant - weight * dz that aim at complementarity `mu`.
-
-        `corrections` are the second-order products of ``products``.
-        """
-        if self.t is None or self.u is None:
-            # Written as (mu - c) / s - l, since l may be far smaller than mu / s.
-            goal = mu if corrections is None else mu - corrections[0]
-            return goal / self.s - self.l, self.l / self.s
-        first = (mu if corrections is None else mu - corrections[0]) - self.s * self.l
-        second = (mu if corrections is None else mu - corrections[1]) - self.t * self.u
-        denominator = self.s + self.l * self.t / self.u
-        return (first - self.l * second / self.u) / denominator, self.l / denominator
+    def constant(self, mu: float, predicted: tuple[Array, ...] | None) -> Array:
+        """``aim`` less l, without cancellation."""
+        first, second = mu - self.s * self.l, mu - self.t * self.u
+        if predicted is not None:
+            first, second = first - predicted[0] * predicted[1], second + predicted[2] * predicted[1]
+        return np.asarray((first - self.l * second / self.u) / (self.s + self.l * self.t / self.u))
 
     def respond(
-        self, dz: Array, aim: Array, mu: float, corrections: tuple[Array, ...] | None
+        self, dz: Array, aim: Array, mu: float, predicted: tuple[Array, ...] | None
     ) -> tuple[tuple[Array, ...], float]:
-        """The direction that belongs to dz, given ``aim(mu, corrections)``, and the largest step along it."""
-        if self.t is None or self.u is None:
-            dl = np.empty_like(dz)
-            shrink = max(kernels.respond(dz, self.s, self.l, aim, dl))
-            return (dz, dl), 1.0 / shrink if shrink > 0.0 else np.inf
-        direction = self.step(dz, aim - self.l - self.weights() * dz, mu, corrections)
+        direction = self.step(dz, aim - self.l - self.weights() * dz, mu, predicted)
         return direction, self.longest(direction)
 
-    def step(self, dz: Array, dl: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
-        """(ds, dl) or (ds, dl, dt) that belong to dz and dl."""
-        if self.t is None or self.u is None:
-            return dz, dl
-        second = (mu if corrections is None else mu - corrections[1]) - self.t * self.u
+    def step(self, dz: Array, dl: Array, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, ...]:
+        """(ds, dl, dt) that belong to dz and dl."""
+        second = mu - self.t * self.u
+        if predicted is not None:
+            second = second + predicted[2] * predicted[1]
         dt = (second + self.t * dl) / self.u
         return dz + dt, dl, dt
-
-    def products(self, direction: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Mehrotra's second-order terms ds dl (and dt d(cap - l))."""
-        if len(direction) == 2:
-            return (direction[0] * direction[1],)
-        return direction[0] * direction[1], -direction[2] * direction[1]
 
     def longest(self, direction: tuple[Array, ...]) -> float:
         """The largest step that keeps everything non-negative."""
         shrink = max(ratio(direction[0], self.s), ratio(direction[1], self.l))
-        if self.t is not None and self.u is not None:
-            shrink = max(shrink, ratio(direction[2], self.t), ratio(-direction[1], self.u))
+        shrink = max(shrink, ratio(direction[2], self.t), ratio(-direction[1], self.u))
         return 1.0 / shrink if shrink > 0.0 else np.inf
 
-    def moved(self, direction: tuple[Array, ...], length: float) -> Inequalities:
-        """The state after a step."""
-        s, l = self.s + length * direction[0], self.l + length * direction[1]  # noqa: E741
-        if self.t is None or self.u is None:
-            return Inequalities(s, l)
-        return Inequalities(s, l, self.t + length * direction[2], self.u - length * direction[1])
+    def moved(self, direction: tuple[Array, ...], length: float) -> Capped:
+        return Capped(
+            self.s + length * direction[0],
+            self.l + length * direction[1],
+            self.t + length * direction[2],
+            self.u - length * direction[1],
+        )
+
+    def take(self, rows: NDArray[np.intp]) -> Capped:
+        return Capped(self.s[rows], self.l[rows], self.t[rows], self.u[rows])
 
 
 def ratio(change: Array, value: Array) -> float:

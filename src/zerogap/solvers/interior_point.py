@@ -10,25 +10,30 @@ Optimality, with r = -grad L(f), l >= 0 the cone multipliers and (beta, z_b) the
 Everything but v and the offset is eliminated block by block (Nesterov-Todd scaling for the gauge), so a
 step costs one batched product for the blocks B_b, and one Cholesky factor of size min(n, m p). Primal
 feasibility is kept throughout: every iterate is a network inside its cells, and may be handed out.
-Mehrotra's predictor and corrector choose the centring.
+Mehrotra's predictor and corrector choose the centring. Blocks that will vanish leave early (``absent``).
+
+Arrays of blocks have one column per block; those of walls, (m, H), one row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from math import isfinite
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.program import Program
 from zerogap.solvers import kernels, second_order
-from zerogap.solvers.inequalities import NOTHING, Inequalities
+from zerogap.solvers.absent import EXCESS, IDENTIFIED, OVERDUE, SHARE, WORTHWHILE, Absent, vanishing
+from zerogap.solvers.inequalities import NOTHING, Capped, Hard, Inequalities
 from zerogap.solvers.iterate import Iterate
 from zerogap.solvers.kkt import NewtonSystem, SignedMaps
 from zerogap.solvers.loss_terms import LossTerm, loss_term
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 CENTRING = 30.0
 """Start this far above the balanced central path: 1 stalls on the hinge loss, 300 costs more steps."""
@@ -53,24 +58,23 @@ stay short: digits with 3 x 3 patches then stall at a gap of 0.8 instead of conv
 """
 
 
-@dataclass(frozen=True, eq=False)
-class _State:
-    """One point of the central path's neighbourhood; m blocks in family-major order."""
+class _State(NamedTuple):
+    """One point of the central path's neighbourhood; m of all M blocks are present."""
 
-    v: Array  # (m, p)
+    present: Indices  # (m,), which of all blocks, in family-major order
+    order: Indices  # (M,), where all blocks are in the list of the present and then the absent ones
+    operator: SignedMaps  # A of the present ones
+    v: Array  # (p, m)
     t: Array  # (m,)
-    z: Array  # (m, q)
+    z: Array  # (q, m)
     offset: float
     cones: Inequalities | None  # shape (m, H), with the signs of the cells
     loss: LossTerm
-    gradient: Array  # A' r, (m, p)
-    polar: Array | float  # K' l, (m, p)
-
-    def stationarity(self, kept: NDArray[np.intp]) -> Array:
-        """A' r + K' l + E z, zero at the solution; (m, p)."""
-        residual = self.gradient + self.polar
-        residual[:, kept] += self.z
-        return residual
+    absent: Absent
+    pull: Array  # A' r + K' l, (p, m)
+    polar: Array | float  # K' l, (p, m)
+    total: float  # the sum of all complementarity products
+    price: float  # the largest ||E (A' r + K' l)|| of all blocks
 
 
 class InteriorPoint:
@@ -86,18 +90,24 @@ class InteriorPoint:
     def __init__(self, program: Program, *, max_iterations: int = 500) -> None:
         self._program, self._max_iterations = program, max_iterations
         p = program.rows.dimension
-        self._maps = np.ascontiguousarray(program.operator.blocks().transpose(1, 2, 0))  # (P, p, n)
-        self._operator = SignedMaps(self._maps, program.families.size)
+        families, cells, _ = program.shape
+        maps = np.ascontiguousarray(program.operator.blocks().transpose(1, 2, 0))  # (P, p, n)
+        self._everyone = SignedMaps(maps, np.tile(np.arange(cells), families), np.repeat(program.families, cells))
         self._normals = program.walls.normals if program.cone_penalty > 0.0 else np.zeros((0, p))
-        sign = np.where(program.cells.signs, 1.0, -1.0)[:, : self._normals.shape[0]]
-        self._sign = np.tile(sign, (program.families.size, 1))
-        upper = np.triu_indices(p)
-        self._outer = self._normals[:, upper[0]] * self._normals[:, upper[1]]
-        self._penalised = program.gauge.penalised
-        self._kept = np.flatnonzero(self._penalised)
+        self._capped = 0.0 < program.cone_penalty < np.inf
+        lower = np.tril_indices(p)
+        self._outer = self._normals[:, lower[0]] * self._normals[:, lower[1]]
+        self._kept = np.flatnonzero(program.gauge.penalised)
+        self._free = np.flatnonzero(~program.gauge.penalised)
         self._weight = max(1.0, CONE_WEIGHT * self._normals.shape[0])
+        # Multiplications that a block costs in every Newton matrix.
+        self._work = p * (program.rows.samples**2 + p * self._normals.shape[0])
 
     def __iter__(self) -> Iterator[Iterate]:
+        # Multipliers of an absent block would have to keep below caps, or balance free coordinates exactly.
+        may_leave = not self._capped and not self._free.size
+        may_leave = may_leave and self._everyone.cell.size * self._work > WORTHWHILE
+        complete: _State | None = None  # the last point with everyone, once blocks have left
         with np.errstate(all="ignore"):
             state = self._start()
         report = self._report(state, 1.0)
@@ -106,105 +116,147 @@ class InteriorPoint:
         for iteration in range(1, self._max_iterations + 1):
             with np.errstate(all="ignore"):
                 following = self._advance(state)
-            if following is None:
+            if following is not None:
+                report = self._report(following, 1.0 + 6.0 * iteration)
+                yield report
+                # Rounding ends all progress somewhere: then further steps only lose digits.
+                idle = 0 if report.gap < least else idle + 1
+                least = min(least, report.gap)
+            last = state if following is None else following
+            ended = following is None or idle >= PATIENCE
+            if complete is not None and last.absent.overdue >= (1 if ended else OVERDUE):
+                state, complete, may_leave, least, idle = complete, None, False, np.inf, 0
+            elif ended:
                 return
-            state = following
-            report = self._report(state, 1.0 + 6.0 * iteration)
-            yield report
-            # Rounding ends all progress somewhere: then further steps only lose digits.
-            idle = 0 if report.gap < least else idle + 1
-            least = min(least, report.gap)
-            if idle >= PATIENCE:
-                return
+            else:
+                before, state = state, last
+                if may_leave and least < IDENTIFIED:
+                    complete = state if complete is None else complete
+                    state = self._without_vanishing(state, before)
 
     # -- linear maps -------------------------------------------------------------------------------
 
     def _slacks(self, v: Array) -> Array:
         """K v, with the signs of the cells; result (m, H)."""
-        return np.asarray(v @ self._normals.T)
+        return np.asarray(np.dot(v.T, self._normals.T))
 
     def _push(self, l: Array) -> Array:  # noqa: E741
-        """K' l, for l with the signs of the cells; l (m, H), result (m, p)."""
-        return np.asarray(l @ self._normals)
+        """K' l, for l with the signs of the cells; l (m, H), result (p, m)."""
+        return np.asarray(np.dot(self._normals.T, l.T))
+
+    def _lifted(self, z: Array) -> Array:
+        """E' z; z (q, m), result (p, m)."""
+        if not self._free.size:
+            return z
+        lifted = np.zeros((self._program.rows.dimension, z.shape[1]))
+        lifted[self._kept] = z
+        return lifted
 
     # -- the method --------------------------------------------------------------------------------
 
     def _start(self) -> _State:
-        program = self._program
-        families, cells, _ = program.shape
+        program, everyone = self._program, self._everyone
+        families, cells, p = program.shape
         constant = program.loss.best_constant() if program.offset else 0.0
         f = np.full(program.rows.samples, constant)
         scale = max(program.loss.value(f), 1e-300)
         # Blocks that together spend the loss of the zero network on their gauges, unless beta is so small
         # that each would then overshoot the targets by itself.
-        centres = np.tile(program.cells.centres, (families, 1))
-        sizes = np.linalg.norm(centres, axis=1, keepdims=True)
-        effects = np.einsum("ipn,ip->in", self._maps, program.cells.centres / sizes[:cells])
-        effect = float(np.sqrt(np.mean(np.sum(effects**2, axis=1))))
+        centres = np.tile(program.cells.centres, (families, 1)).T
+        centres = np.ascontiguousarray(centres / np.linalg.norm(centres, axis=0))
+        effects = np.matmul(centres.T[:cells, None], everyone.maps)
+        effect = float(np.sqrt(np.vdot(effects, effects) / cells))
         wanted = float(np.linalg.norm(program.loss.gradient(f) / program.loss.weights))
         length = scale / (program.beta * families * cells)
         if effect > 0.0:
             length = min(length, OVERSHOOT * wanted / effect)
-        capped = program.cone_penalty < np.inf
-        v = np.zeros_like(centres) if program.cone_penalty == 0.0 else length * centres / sizes
-        price = float(np.linalg.norm(self._operator.adjoint(program.loss.gradient(f)), axis=1).mean())
+        v = np.zeros_like(centres) if program.cone_penalty == 0.0 else length * centres
+        price = float(np.linalg.norm(everyone.adjoint(program.loss.gradient(f)), axis=0).mean())
         # With CENTRING = 1 the analytic centre balances the gauge, K' l = beta v / ||v||.
         walls = max(self._normals.shape[0], 1)
         mu = CENTRING * max(program.beta, RESIDUAL * price) * length / walls
-        gauges = program.gauge.value(v)
-        t = second_order.central_heights(gauges, program.beta, self._weight * mu)
-        z = -program.beta * v[:, self._penalised] / t[:, None]
-        cones = None
-        if self._normals.shape[0]:
-            slack = self._slacks(v)
-            caps = self._sign * program.wall_caps if capped else slack
-            cones = Inequalities.capped(slack, caps, mu) if capped else Inequalities.hard(slack, mu)
-        f = f + self._operator.forward(v)
-        return self._state(v, t, z, constant, cones, loss_term(program.loss, f, mu))
+        t = second_order.central_heights(kernels.norms(v, self._kept), program.beta, self._weight * mu)
+        z = -program.beta * v[self._kept] / t
+        cones: Inequalities | None = None
+        if self._capped:
+            cones = Capped.start(self._slacks(v), self._sign() * program.wall_caps, mu)
+        elif self._normals.shape[0]:
+            cones = Hard.start(self._slacks(v), mu)
+        present = np.arange(families * cells)
+        loss = loss_term(program.loss, f + everyone.forward(v), mu)
+        absent = Absent.nobody(p, self._normals.shape[0], f.size)
+        return self._state(present, present, everyone, v, t, z, constant, cones, loss, absent)
 
-    def _state(self, v: Array, t: Array, z: Array, offset: float, cones: Inequalities | None, loss: LossTerm) -> _State:
-        polar = self._push(cones.l) if cones is not None else 0.0
-        return _State(v, t, z, offset, cones, loss, self._operator.adjoint(loss.residual), polar)
+    def _sign(self) -> Array:
+        """The signs of the cells of all blocks, (M, H)."""
+        return np.tile(np.where(self._program.cells.signs, 1.0, -1.0), (self._program.families.size, 1))
+
+    def _state(
+        self,
+        present: Indices,
+        order: Indices,
+        operator: SignedMaps,
+        v: Array,
+        t: Array,
+        z: Array,
+        offset: float,
+        cones: Inequalities | None,
+        loss: LossTerm,
+        absent: Absent,
+    ) -> _State:
+        everyone = self._everyone
+        responses = everyone.responses(loss.residual)
+        pull = kernels.spread(responses, everyone.cell[present], everyone.sign[present])
+        polar: Array | float = 0.0
+        if cones is not None:
+            polar = self._push(cones.l)
+            pull += polar
+        price = float(kernels.norms(pull, self._kept).max())
+        total = self._total(v, t, z, cones, loss)
+        if absent.members.size:
+            gradient = kernels.spread(responses, everyone.cell[absent.members], everyone.sign[absent.members])
+            # Prices may be higher by what costs the dual value little beside the gap, which is about `total`.
+            limit = max(self._program.beta, price) * (1.0 + EXCESS * total / (self._program.beta * float(t.sum())))
+            absent = absent.priced(gradient, limit, self._normals, self._outer)
+            price = max(price, absent.price)
+        return _State(present, order, operator, v, t, z, offset, cones, loss, absent, pull, polar, total, price)
+
+    def _total(self, v: Array, t: Array, z: Array, cones: Inequalities | None, loss: LossTerm) -> float:
+        """The sum of all complementarity products."""
+        total = self._program.beta * float(t.sum()) + float(np.vdot(v if not self._free.size else v[self._kept], z))
+        return total + loss.complementarity() + (0.0 if cones is None else cones.complementarity())
 
     def _report(self, state: _State, passes: float) -> Iterate:
-        program = self._program
-        shape = program.shape
+        program, absent = self._program, state.absent
+        families, cells, p = program.shape
         f, r = state.loss.f, state.loss.residual
-        gradient = state.gradient + state.polar
-        primal = program.loss.value(f) + program.beta * float(kernels.norms(state.v, self._kept).sum())
-        multipliers = None
-        if state.cones is not None:
-            multipliers = np.abs(state.cones.l).reshape(shape[0], shape[1], -1)
-            if state.cones.u is not None:
-                below = np.maximum(0.0, -self._sign * self._slacks(state.v))
-                primal += float(np.sum(below @ program.wall_caps))
-        price = float(kernels.norms(gradient, self._kept).max(initial=0.0))
-        largest = program.beta / price if price > 0.0 else np.inf
+        v, l = state.v, None if state.cones is None else state.cones.l  # noqa: E741
+        if absent.members.size:
+            v = np.take(np.concatenate([v, absent.v], axis=1), state.order, axis=1)
+            l = None if l is None else np.concatenate([l, absent.multipliers])[state.order]  # noqa: E741
+        primal = program.loss.value(f) + program.beta * float(kernels.norms(v, self._kept).sum())
+        if self._capped:
+            below = np.maximum(0.0, -self._sign() * self._slacks(v))
+            primal += float(np.sum(below @ program.wall_caps))
+        largest = program.beta / state.price if state.price > 0.0 else np.inf
         dual = program.loss.dual_value(program.loss.best_scale(r, largest) * r)
         # What the free coordinates still violate, at the price of their present values.
-        if self._kept.size < shape[2]:
-            free = ~self._penalised
-            dual -= float(np.abs(gradient[:, free] * state.v[:, free]).sum())
+        if self._free.size:
+            dual -= float(np.abs(state.pull[self._free] * v[self._free]).sum())
         dual -= abs(state.offset * float(r.sum())) if program.offset else 0.0
-        return Iterate(state.v.reshape(shape), state.offset, r, multipliers, primal, dual, passes)
+        blocks = np.ascontiguousarray(v.T).reshape(families, cells, p)
+        multipliers = None if l is None else np.abs(l).reshape(families, cells, -1)
+        return Iterate(blocks, state.offset, r, multipliers, primal, dual, passes)
 
     def _advance(self, state: _State) -> _State | None:
         """One predictor-corrector step, or None if no further progress can be made."""
-        program = self._program
-        loss, cones = state.loss, state.cones
-        head = np.full_like(state.t, program.beta)
-        primal_cone = np.concatenate([state.t[:, None], state.v[:, self._penalised]], axis=1)
-        dual_cone = np.concatenate([head[:, None], state.z], axis=1)
-        sizes = second_order.determinants(primal_cone), second_order.determinants(dual_cone)
-        eta, w, point = second_order.scaling(primal_cone, dual_cone, *sizes)
-        gauges = _Gauges(primal_cone, dual_cone, sizes, eta, w, point)
+        program, loss, cones = self._program, state.loss, state.cones
+        gauges = _Gauges(*second_order.scaled(state.t, state.v, state.z, program.beta, self._kept))
         curvature = loss.linearise(0.0, None)[1]
         try:
-            hessians = self._hessians(eta, w, cones)
             system = NewtonSystem(
-                self._maps,
-                program.families,
-                hessians,
+                state.operator,
+                self._hessians(gauges, cones),
                 curvature,
                 offset=program.offset,
                 smooth=program.loss.smooth,
@@ -213,22 +265,14 @@ class InteriorPoint:
             return None
 
         count = self._weight * state.t.size + loss.count + (cones.count if cones else 0)
-        total = float(np.vdot(primal_cone, dual_cone)) + loss.complementarity()
-        total += cones.complementarity() if cones else 0.0
-        mu = total / count
-
+        mu = state.total / count
         predictor = self._direction(state, gauges, system, 0.0, 1.0, None)
         if predictor is None:
             return None
         reach = min(1.0, predictor.longest)
         # Complementarity must not run away from the equation of a nonlinear loss.
-        sigma = max((1.0 - reach) ** 3, min(1.0, loss.mismatch() / total))
-        second = (
-            second_order.products(eta, w, predictor.cone, predictor.dual),
-            cones.products(predictor.slacks) if cones else None,
-            loss.products(predictor.margins),
-        )
-        corrector = self._direction(state, gauges, system, sigma * mu, 1.0 - sigma, second)
+        sigma = max((1.0 - reach) ** 4, min(1.0, loss.mismatch() / state.total))
+        corrector = self._direction(state, gauges, system, sigma * mu, 1.0 - sigma, predictor)
         if corrector is None:
             return None
         length = min(1.0, 0.99 * corrector.longest)
@@ -240,19 +284,20 @@ class InteriorPoint:
         if length < 1e-10:
             return None
         moved = self._moved(state, corrector, length)
-        finite = np.isfinite(moved.v).all() and np.isfinite(moved.t).all() and np.isfinite(moved.loss.f).all()
-        return moved if finite else None
+        return moved if isfinite(moved.total) and isfinite(moved.price) else None
 
-    def _hessians(self, eta: Array, w: Array, cones: Inequalities | None) -> Array:
-        """B_b = E' H_b E + K_b' diag(weight) K_b; result (m, p, p)."""
-        p = self._program.rows.dimension
-        packed = NOTHING if cones is None else cones.weights() @ self._outer
-        hessians = np.asarray(kernels.assemble(packed, eta, w, self._kept, p))
-        if cones is None and self._kept.size < p:
+    def _hessians(self, gauges: _Gauges, cones: Inequalities | None) -> Array:
+        """B_b = E' H_b E + K_b' diag(weight) K_b; result packed, (p (p + 1) / 2, m)."""
+        if cones is not None:
+            hessians = np.dot(self._outer.T, cones.weights().T)
+        else:
+            hessians = np.zeros((self._outer.shape[1], gauges.eta.size))
+        kernels.add_gauges(hessians, gauges.eta, gauges.w, self._kept)
+        if cones is None and self._free.size:
             # A proximal term for the free coordinates of gated blocks, which nothing else holds.
-            free = np.flatnonzero(~self._penalised)
-            size = np.einsum("ipn,ipn->p", self._maps, self._maps)[free] + 1e-300
-            hessians[:, free, free] += 1e-7 * size / self._program.cells.count
+            maps = self._everyone.maps[:, self._free]
+            size = np.einsum("ipn,ipn->p", maps, maps) + 1e-300
+            hessians[self._free * (self._free + 3) // 2] += (1e-7 * size / self._program.cells.count)[:, None]
         return hessians
 
     def _direction(
@@ -262,74 +307,112 @@ class InteriorPoint:
         system: NewtonSystem,
         mu: float,
         reduction: float,
-        second: tuple[Array, tuple[Array, ...] | None, tuple[Array, ...]] | None,
+        predictor: _Direction | None,
     ) -> _Direction | None:
-        """The Newton direction that aims at complementarity `mu` and removes a share of the residual."""
-        loss, cones = state.loss, state.cones
-        cone_products, slack_products, margin_products = second if second is not None else (NOTHING, None, None)
-        constant_z, head = second_order.eliminated(gauges.eta, gauges.w, gauges.point, self._weight * mu, cone_products)
-        constant_r, _ = loss.linearise(mu, margin_products)
-        residual = state.gradient.copy() if loss.exact else self._operator.adjoint(loss.residual + constant_r)
-        residual[:, self._penalised] += state.z + constant_z
+        """The Newton direction that aims at complementarity `mu` and removes a share of the residual.
+
+        The second-order terms are those of the predictor, if there is one.
+        """
+        loss, cones, absent = state.loss, state.cones, state.absent
+        cone, dual, slacks, margins = NOTHING, NOTHING, None, None
+        if predictor is not None:
+            cone, dual, slacks, margins = predictor.cone, predictor.dual, predictor.slacks, predictor.margins
+        constant_z, head = second_order.eliminated(gauges.eta, gauges.w, gauges.point, self._weight * mu, cone, dual)
+        # A'(r + constant) + K' aim + E'(z + constant), less what is to remain of A'r + K'l + E'z.
+        residual = reduction * (state.pull + self._lifted(state.z)) + self._lifted(constant_z) - state.polar
+        right_offset = reduction * float(loss.residual.sum()) if self._program.offset else 0.0
+        if not loss.exact:
+            constant_r, _ = loss.linearise(mu, margins)
+            residual += state.operator.adjoint(constant_r)
+            right_offset += float(constant_r.sum()) if self._program.offset else 0.0
         aim = NOTHING
         if cones is not None:
-            aim = cones.aim(mu, slack_products)
+            aim = cones.aim(mu, slacks)
             if aim.size:
                 residual += self._push(aim)
-        right_offset = float(np.sum(reduction * loss.residual + constant_r)) if self._program.offset else 0.0
-        if reduction != 1.0:
-            residual -= (1.0 - reduction) * state.stationarity(self._kept)
+        shift = -reduction * absent.image
         # The predictor only measures how far one can go: with constant curvature it needs no refinement.
-        dv, db, df, image = system.solve(residual, right_offset, refine=mu > 0.0 or not self._program.loss.quadratic)
-        if not np.isfinite(dv).all():
+        dv, db, df, image = system.solve(residual, right_offset, shift, refine=mu > 0.0 or not loss.exact)
+        cone, dual, shrink = second_order.directions(
+            *gauges[:4], gauges.eta, gauges.w, constant_z, head, dv, self._kept
+        )
+        if not isfinite(float(dv.sum())):
             return None
-        cone, dual = second_order.directions(gauges.eta, gauges.w, constant_z, head, dv, self._kept)
-        slacks: tuple[Array, ...] = ()
         room = np.inf
+        changes: tuple[Array, ...] = ()
         if cones is not None:
-            slacks, room = cones.respond(self._slacks(dv), aim, mu, slack_products)
-        margins = loss.direction(df, image, mu, margin_products)
-        shrink = max(
-            second_order.shrinkage(gauges.primal, gauges.sizes[0], cone),
-            second_order.shrinkage(gauges.dual, gauges.sizes[1], dual),
-        )
-        longest = min(
-            1.0 / shrink if shrink > 0.0 else np.inf,
-            room,
-            loss.longest(margins),
-        )
-        return _Direction(dv, db, df, cone, dual, slacks, margins, longest)
+            changes, room = cones.respond(self._slacks(dv), aim, mu, slacks)
+        margins = loss.direction(df, image, mu, margins)
+        longest = min(1.0 / shrink if shrink > 0.0 else np.inf, room, loss.longest(margins))
+        return _Direction(dv, db, df, cone, dual, changes, margins, reduction, longest)
 
     def _moved(self, state: _State, direction: _Direction, length: float) -> _State:
+        absent = state.absent
         return self._state(
+            state.present,
+            state.order,
+            state.operator,
             state.v + length * direction.dv,
-            state.t + length * direction.cone[:, 0],
-            state.z + length * direction.dual[:, 1:],
+            state.t + length * direction.cone[0],
+            state.z + length * direction.dual[1:],
             state.offset + length * direction.offset,
             state.cones.moved(direction.slacks, length) if state.cones else None,
             state.loss.moved(direction.df, direction.margins, length),
+            absent.walked(length * direction.reduction) if absent.members.size else absent,
+        )
+
+    def _without_vanishing(self, state: _State, before: _State) -> _State:
+        """The same point, with blocks gone that will vanish; `before` is the point one step earlier."""
+        prices, earlier = (kernels.norms(z, self._kept) / self._program.beta for z in (state.z, before.z))
+        leave = vanishing(prices, earlier, state.total / before.total)
+        # Somebody has to stay: without blocks there is no Newton system.
+        leave[np.argmax(state.t)] = False
+        gone, stay = np.flatnonzero(leave), np.flatnonzero(~leave)
+        if gone.size <= SHARE * leave.size or gone.size * self._work < WORTHWHILE:
+            return state
+        members, v = state.present[gone], np.take(state.v, gone, axis=1)
+        image = kernels.forward(v, self._everyone.cell[members], self._everyone.sign[members], self._everyone.arrays[2])
+        leaving = Absent(members, v, image, np.zeros((gone.size, 0)), np.zeros_like(v))
+        cones, polar = state.cones, state.polar
+        if cones is not None:
+            leaving = leaving._replace(multipliers=cones.l[gone], polar=np.take(polar, gone, axis=1))
+            cones, polar = cones.take(stay), np.take(polar, stay, axis=1)
+        absent, present = state.absent.joined(leaving), state.present[stay]
+        v, t, z = np.take(state.v, stay, axis=1), state.t[stay], np.take(state.z, stay, axis=1)
+        return state._replace(
+            present=present,
+            order=np.argsort(np.concatenate([present, absent.members])),
+            operator=state.operator.take(stay),
+            v=v,
+            t=t,
+            z=z,
+            cones=cones,
+            absent=absent,
+            pull=np.take(state.pull, stay, axis=1),
+            polar=polar,
+            total=self._total(v, t, z, cones, state.loss),
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Gauges:
-    """The second-order cones of one iteration."""
+class _Gauges(NamedTuple):
+    """The second-order cones of one iteration, from ``second_order.scaled``."""
 
-    primal: Array  # (m, 1 + q): t, E v
-    dual: Array  # (m, 1 + q): beta, z
-    sizes: tuple[Array, Array]  # their determinants, (m,)
-    eta: Array  # the scaling, and its point, as in ``second_order.scaling``
+    primal: Array  # (1 + q, m): t, E v
+    dual: Array  # (1 + q, m): beta, z
+    size_primal: Array  # their determinants, (m,)
+    size_dual: Array
+    eta: Array  # the scaling, and its point
     w: Array
     point: Array
 
 
-@dataclass(frozen=True, eq=False)
-class _Direction:
-    dv: Array  # (m, p)
+class _Direction(NamedTuple):
+    dv: Array  # (p, m)
     offset: float
-    df: Array  # (n,)
-    cone: Array  # (m, 1 + q): dt, E dv
-    dual: Array  # (m, 1 + q): 0, dz
+    df: Array  # (n,), with what absent blocks walk
+    cone: Array  # (1 + q, m): dt, E dv
+    dual: Array  # (1 + q, m): 0, dz
     slacks: tuple[Array, ...]
     margins: tuple[Array, ...]
+    reduction: float  # the share of the residual that a full step removes
     longest: float

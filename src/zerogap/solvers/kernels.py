@@ -1,7 +1,9 @@
 """Compiled loops of the interior point method: the blocks of the Newton matrix, and passes over all walls.
 
-As array expressions they cost three to ten times as much on a hundred blocks of five to ten entries: every
-operation goes through memory, and most of the time is overhead.
+Arrays have one column per block, and symmetric p x p matrices are packed: row a (a + 1) / 2 + b of an array
+(p (p + 1) / 2, m) holds entry (a, b), b <= a, of all m blocks. The innermost loops then run over blocks, and the
+processor works on several at once. As array expressions, or block by block, they cost three to ten times as much
+on a hundred blocks of five to ten entries: most of that is overhead, or waiting for the previous operation.
 """
 
 from __future__ import annotations
@@ -12,155 +14,277 @@ from numba import njit
 JITTERS = (0.0, 1e-14, 1e-12, 1e-10)
 """Shares of a unit diagonal that are added, one after the other, until a Cholesky factor exists."""
 
+ACCURATE = 1e-8
+"""Relative residuals of the Newton system up to which refinement would be wasted."""
 
-@njit(cache=True, error_model="numpy")
-def assemble(packed, eta, w, kept, p):
-    """B_b = E' W_b^{-2} E, its height eliminated, plus the symmetric part given by its packed upper rows; (m, p, p)."""
+LANES = 32
+"""Blocks that are factored together, at most; 32 packed matrices of 10 rows fit into the first-level cache.
+
+Loops over as many as a compiler can count would be unrolled, and not vectorised.
+"""
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def add_gauges(packed, eta, w, kept):
+    """Add E' W_b^{-2} E, its height eliminated, to every block."""
     m, q = eta.size, kept.size
-    blocks = np.zeros((m, p, p))
+    inverse, factor = np.empty(m), np.empty(m)
     for i in range(m):
-        if packed.shape[0]:
-            position = 0
-            for a in range(p):
-                for b in range(a, p):
-                    blocks[i, a, b] = packed[i, position]
-                    blocks[i, b, a] = packed[i, position]
-                    position += 1
-        inverse = 1.0 / (eta[i] * eta[i])
-        factor = 2.0 * inverse / (2.0 * w[i, 0] * w[i, 0] - 1.0)
-        for a in range(q):
-            for b in range(q):
-                blocks[i, kept[a], kept[b]] -= factor * w[i, 1 + a] * w[i, 1 + b]
-            blocks[i, kept[a], kept[a]] += inverse
-    return blocks
+        inverse[i] = 1.0 / (eta[i] * eta[i])
+        factor[i] = 2.0 * inverse[i] / (2.0 * w[0, i] * w[0, i] - 1.0)
+    for a in range(q):
+        for b in range(a + 1):
+            row, left, right = packed[kept[a] * (kept[a] + 1) // 2 + kept[b]], w[1 + a], w[1 + b]
+            for i in range(m):
+                row[i] -= factor[i] * left[i] * right[i]
+            if a == b:
+                for i in range(m):
+                    row[i] += inverse[i]
 
 
-@njit(cache=True, error_model="numpy")
-def cholesky(matrix, lower):
-    """Lower triangular factor of one matrix; False if it does not exist."""
-    p = matrix.shape[0]
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def cholesky(lower, inverse):
+    """Factor packed matrices in place, (p (p + 1) / 2, lanes); `inverse` (p, lanes) gets one over the diagonals.
+
+    A pivot that is not positive, or no number, makes the entries of its block meaningless and its `inverse` NaN.
+    """
+    p, lanes = inverse.shape
     for a in range(p):
         for b in range(a + 1):
-            value = matrix[a, b]
+            target, left, right = a * (a + 1) // 2 + b, a * (a + 1) // 2, b * (b + 1) // 2
             for c in range(b):
-                value -= lower[a, c] * lower[b, c]
+                for i in range(lanes):
+                    lower[target, i] -= lower[left + c, i] * lower[right + c, i]
             if a == b:
-                if not value > 0.0:
-                    return False
-                lower[a, a] = np.sqrt(value)
+                for i in range(lanes):
+                    lower[target, i] = np.sqrt(lower[target, i])
+                    inverse[a, i] = 1.0 / lower[target, i]
             else:
-                lower[a, b] = value / lower[b, b]
-        for b in range(a + 1, p):
-            lower[a, b] = 0.0
-    return True
+                for i in range(lanes):
+                    lower[target, i] *= inverse[b, i]
 
 
-@njit(cache=True, error_model="numpy")
-def inverse_roots(blocks, roots):
-    """Lower triangular R with R'R = B^{-1} for every block (m, p, p); False if one is not positive definite.
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def inverse_roots(packed, p):
+    """Lower triangular R with R'R = B^{-1} for every block, packed, and whether all are positive definite.
 
     Cholesky, not LU: near a solution a block adds walls with multipliers that differ by 16 digits, and
     only the triangular factor keeps the small eigenvalues of such graded matrices accurate.
     """
-    m, p, _ = blocks.shape
-    scale, scaled, lower = np.empty(p), np.empty((p, p)), np.empty((p, p))
-    for i in range(m):
+    size, m = packed.shape
+    roots = np.empty((size, m))
+    lanes = min(LANES, m)
+    lower, root = np.empty((size, lanes)), np.empty((size, lanes))
+    scale, inverse = np.ones((p, lanes)), np.empty((p, lanes))
+    shift, failed = np.empty(lanes), np.empty(lanes, dtype=np.bool_)
+    for start in range(0, m, lanes):
+        width = min(lanes, m - start)
         for a in range(p):
-            scale[a] = 1.0 / np.sqrt(blocks[i, a, a])
-        for a in range(p):
-            for b in range(a + 1):
-                scaled[a, b] = scale[a] * blocks[i, a, b] * scale[b]
-        found = False
+            for i in range(width):
+                scale[a, i] = 1.0 / np.sqrt(packed[a * (a + 1) // 2 + a, start + i])
+        shift[:] = 0.0
+        failed[:] = False
         for jitter in JITTERS:
+            for i in range(width):
+                if failed[i]:
+                    shift[i] = jitter
             for a in range(p):
-                scaled[a, a] += jitter
-            if cholesky(scaled, lower):
-                found = True
+                for b in range(a + 1):
+                    position = a * (a + 1) // 2 + b
+                    for i in range(width):
+                        lower[position, i] = scale[a, i] * packed[position, start + i] * scale[b, i]
+                    for i in range(width, lanes):
+                        lower[position, i] = 1.0 if a == b else 0.0
+                    if a == b:
+                        for i in range(width):
+                            lower[position, i] += shift[i]
+            cholesky(lower, inverse)
+            failed[:] = False
+            for a in range(p):
+                for i in range(width):
+                    failed[i] |= not inverse[a, i] < np.inf
+            if not failed.any():
                 break
-        if not found:
-            return False
-        root = roots[i]
+        if failed.any():
+            return roots, False
         for a in range(p):
             for b in range(a):
-                value = 0.0
+                target, left = a * (a + 1) // 2 + b, a * (a + 1) // 2
+                for i in range(lanes):
+                    root[target, i] = 0.0
                 for c in range(b, a):
-                    value -= lower[a, c] * root[c, b]
-                root[a, b] = value / lower[a, a]
-            root[a, a] = 1.0 / lower[a, a]
-            for b in range(a + 1, p):
-                root[a, b] = 0.0
+                    right = c * (c + 1) // 2 + b
+                    for i in range(lanes):
+                        root[target, i] -= lower[left + c, i] * root[right, i]
+                for i in range(lanes):
+                    root[target, i] *= inverse[a, i]
+            for i in range(lanes):
+                root[a * (a + 1) // 2 + a, i] = inverse[a, i]
         for a in range(p):
             for b in range(a + 1):
-                root[a, b] *= scale[b]
-    return True
+                position = a * (a + 1) // 2 + b
+                for i in range(width):
+                    roots[position, start + i] = root[position, i] * scale[b, i]
+    return roots, True
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def merged_factors(roots, cell, cells, p):
+    """L_i', (C, p, p), with L_i L_i' the sum of R'R over the blocks of cell i; and whether all of them exist."""
+    size, m = roots.shape
+    factors = np.zeros((cells, p, p))
+    lanes = min(LANES, cells)
+    padded = (cells + lanes - 1) // lanes * lanes
+    merged, inverse = np.zeros((size, padded)), np.empty((p, lanes))
+    value, trace = np.empty(m), np.zeros(padded)
+    for a in range(p):
+        for b in range(a + 1):
+            value[:] = 0.0
+            for c in range(a, p):
+                left, right = c * (c + 1) // 2 + a, c * (c + 1) // 2 + b
+                for i in range(m):
+                    value[i] += roots[left, i] * roots[right, i]
+            for i in range(m):
+                merged[a * (a + 1) // 2 + b, cell[i]] += value[i]
+        trace += merged[a * (a + 1) // 2 + a]
+    # The directions that this jitter drowns are those that hardly enter the sum over the cells.
+    for a in range(p):
+        merged[a * (a + 1) // 2 + a] += 1e-15 * trace
+        merged[a * (a + 1) // 2 + a, cells:] = 1.0
+    lower = np.empty((size, lanes))
+    for start in range(0, padded, lanes):
+        lower[:] = merged[:, start : start + lanes]
+        cholesky(lower, inverse)
+        for a in range(p):
+            for i in range(lanes):
+                if not inverse[a, i] < np.inf:
+                    return factors, False
+            for b in range(a + 1):
+                for i in range(min(lanes, cells - start)):
+                    factors[start + i, b, a] = lower[a * (a + 1) // 2 + b, i]
+    return factors, True
 
 
 @njit(cache=True, error_model="numpy")
-def half_gram(roots, maps, weights, half):
-    """Fill `half` (P p, n) with L_i' T_i' diag(weights), L_i L_i' = sum over families of R'R; False if impossible."""
-    cells, p, n = maps.shape
-    families = roots.shape[0] // cells
-    merged, lower = np.empty((p, p)), np.empty((p, p))
-    for i in range(cells):
-        trace = 0.0
-        for a in range(p):
-            for b in range(a + 1):
-                value = 0.0
-                for family in range(families):
-                    root = roots[family * cells + i]
-                    for c in range(a, p):
-                        value += root[c, a] * root[c, b]
-                merged[a, b] = value
-            trace += merged[a, a]
-        # The directions that this jitter drowns are those that hardly enter the sum over the cells.
-        for a in range(p):
-            merged[a, a] += 1e-15 * trace
-        if not cholesky(merged, lower):
-            return False
-        for a in range(p):
-            row = half[i * p + a]
-            for j in range(n):
-                row[j] = lower[a, a] * maps[i, a, j]
-            for b in range(a + 1, p):
-                entry = lower[b, a]
-                for j in range(n):
-                    row[j] += entry * maps[i, b, j]
-            for j in range(n):
-                row[j] *= weights[j]
-    return True
+def weigh(gram, root):
+    """Turn the upper triangle of S into that of I + diag(root) S diag(root); (n, n)."""
+    for i in range(root.size):
+        for j in range(i, root.size):
+            gram[i, j] *= root[i] * root[j]
+        gram[i, i] += 1.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
 def solve_blocks(roots, right):
-    """R'R g for every block; right and result (m, p)."""
-    m, p = right.shape
-    result, white = np.empty((m, p)), np.empty(p)
-    for i in range(m):
-        for a in range(p):
-            value = 0.0
-            for b in range(a + 1):
-                value += roots[i, a, b] * right[i, b]
-            white[a] = value
-        for b in range(p):
-            result[i, b] = 0.0
-        for a in range(p):
-            for b in range(a + 1):
-                result[i, b] += roots[i, a, b] * white[a]
+    """R'R g for every block; right and result (p, m)."""
+    p, m = right.shape
+    result, white = np.zeros((p, m)), np.empty(m)
+    for a in range(p):
+        white[:] = 0.0
+        for b in range(a + 1):
+            root, entries = roots[a * (a + 1) // 2 + b], right[b]
+            for i in range(m):
+                white[i] += root[i] * entries[i]
+        for b in range(a + 1):
+            root, entries = roots[a * (a + 1) // 2 + b], result[b]
+            for i in range(m):
+                entries[i] += root[i] * white[i]
+    return result
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def apply_blocks(packed, v):
+    """B v for every block; v and result (p, m)."""
+    p, m = v.shape
+    result = np.zeros((p, m))
+    for a in range(p):
+        for b in range(a + 1):
+            entries = packed[a * (a + 1) // 2 + b]
+            first, second = result[a], result[b]
+            for i in range(m):
+                first[i] += entries[i] * v[b, i]
+            if a != b:
+                for i in range(m):
+                    second[i] += entries[i] * v[a, i]
     return result
 
 
 @njit(cache=True, error_model="numpy")
-def apply_blocks(blocks, v):
-    """B v for every block; v and result (m, p)."""
-    m, p = v.shape
-    result = np.empty((m, p))
-    for i in range(m):
-        for a in range(p):
-            value = 0.0
-            for b in range(p):
-                value += blocks[i, a, b] * v[i, b]
-            result[i, a] = value
+def merge(v, cell, sign, cells):
+    """The sum of sign v over the blocks of each cell; v (p, m), result (cells, p)."""
+    result = np.zeros((cells, v.shape[0]))
+    for a in range(v.shape[0]):
+        for i in range(cell.size):
+            result[cell[i], a] += sign[i] * v[a, i]
     return result
+
+
+@njit(cache=True, error_model="numpy")
+def spread(g, cell, sign):
+    """The adjoint of ``merge``; g (cells, p), result (p, m)."""
+    result = np.empty((g.shape[1], cell.size))
+    for a in range(g.shape[1]):
+        for i in range(cell.size):
+            result[a, i] = sign[i] * g[cell[i], a]
+    return result
+
+
+@njit(cache=True, error_model="numpy")
+def forward(v, cell, sign, matrix):
+    """A v; v (p, m), `matrix` (C p, n) the stacked T_i', result (n,)."""
+    cells = matrix.shape[0] // v.shape[0]
+    return np.dot(merge(v, cell, sign, cells).ravel(), matrix)
+
+
+@njit(cache=True, error_model="numpy")
+def adjoint(r, cell, sign, matrix, p):
+    """A' r; r (n,), result (p, m)."""
+    return spread(np.dot(matrix, r).reshape((-1, p)), cell, sign)
+
+
+@njit(cache=True, error_model="numpy")
+def image(roots, right, cell, sign, matrix):
+    """A B^{-1} g; g (p, m), result (n,)."""
+    return forward(solve_blocks(roots, right), cell, sign, matrix)
+
+
+@njit(cache=True, error_model="numpy")
+def answer(roots, right, q, cell, sign, matrix):
+    """B^{-1} (g - A'q) and A'q, both (p, m)."""
+    pull = adjoint(q, cell, sign, matrix, right.shape[0])
+    return solve_blocks(roots, right - pull), pull
+
+
+@njit(cache=True, error_model="numpy")
+def checked(packed, right, dv, pull, q, curvature, move, cell, sign, matrix):
+    """A dv + move, the errors g - B dv - A'q and A dv + move - q / w, and whether they are negligible."""
+    df, residual = forward(dv, cell, sign, matrix) + move, right - pull - apply_blocks(packed, dv)
+    mismatch = np.empty(q.size)
+    for j in range(q.size):
+        mismatch[j] = df[j] - q[j] / max(curvature[j], 1e-300)
+    good = largest(residual.ravel()) <= ACCURATE * largest(right.ravel())
+    return df, residual, mismatch, good and largest(mismatch) <= ACCURATE * largest(df)
+
+
+@njit(cache=True, error_model="numpy")
+def largest(x):
+    """max |x|; NaN makes it infinite."""
+    result = 0.0
+    for j in range(x.size):
+        size = abs(x[j])
+        result = max(result, size if size == size else np.inf)
+    return result
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def stepped(x, dx, y, dy, length):
+    """x + length dx and y + length dy, all (m, H)."""
+    first, second = np.empty_like(x), np.empty_like(y)
+    for i in range(x.shape[0]):
+        for h in range(x.shape[1]):
+            first[i, h] = x[i, h] + length * dx[i, h]
+            second[i, h] = y[i, h] + length * dy[i, h]
+    return first, second
 
 
 @njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz"})
@@ -173,34 +297,45 @@ def shrinkage(change, value):
     return worst
 
 
+@njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
+def aim(mu, dz, slacks, multipliers, result):
+    """Fill result = (mu - dz dl) / s with the predicted dl = -l (1 + dz / s)."""
+    change, slack, multiplier, goal = dz.ravel(), slacks.ravel(), multipliers.ravel(), result.ravel()
+    for j in range(change.size):
+        inverse = 1.0 / slack[j]
+        goal[j] = (mu + change[j] * multiplier[j] * (1.0 + change[j] * inverse)) * inverse
+
+
 @njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz"})
+def share_range(dz, slacks):
+    """The least (at most 0) and the largest (at least 0) dz / s; both (m, H)."""
+    low, high = np.zeros(dz.shape[1]), np.zeros(dz.shape[1])
+    for i in range(dz.shape[0]):
+        for h in range(low.size):
+            share = dz[i, h] / slacks[i, h]
+            low[h] = min(low[h], share)
+            high[h] = max(high[h], share)
+    return low.min(), high.max()
+
+
+@njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
 def respond(dz, slacks, multipliers, aim, dl):
-    """Fill dl = aim - l - (l / s) dz, an empty aim for zero; returns max -dz / s and max -dl / l, at least 0."""
-    change, slack, multiplier = dz.ravel(), slacks.ravel(), multipliers.ravel()
-    goal, result = aim.ravel(), dl.ravel()
-    first, second = 0.0, 0.0
-    if goal.size:
-        for j in range(change.size):
-            share = change[j] / slack[j]
-            result[j] = goal[j] - multiplier[j] * (1.0 + share)
-            first = max(first, -share)
-            second = max(second, 1.0 + share - goal[j] / multiplier[j])
-    else:
-        for j in range(change.size):
-            share = change[j] / slack[j]
-            result[j] = -multiplier[j] * (1.0 + share)
-            first = max(first, -share)
-            second = max(second, 1.0 + share)
-    return first, second
+    """Fill dl = aim - l - (l / s) dz; returns max -dz / s and max -dl / l, at least 0; all (m, H)."""
+    first, second = np.zeros(dz.shape[1]), np.zeros(dz.shape[1])
+    for i in range(dz.shape[0]):
+        for h in range(first.size):
+            share = dz[i, h] / slacks[i, h]
+            dl[i, h] = aim[i, h] - multipliers[i, h] * (1.0 + share)
+            first[h] = max(first[h], -share)
+            second[h] = max(second[h], 1.0 + share - aim[i, h] / multipliers[i, h])
+    return first.max(), second.max()
 
 
 @njit(cache=True, error_model="numpy")
 def norms(v, kept):
-    """||E v|| of every block, (m,), where nothing over- or underflows."""
-    result = np.empty(v.shape[0])
-    for i in range(v.shape[0]):
-        square = 0.0
-        for a in kept:
-            square += v[i, a] * v[i, a]
-        result[i] = np.sqrt(square)
-    return result
+    """||E v|| of every block, (m,), where nothing over- or underflows; v (p, m)."""
+    result = np.zeros(v.shape[1])
+    for a in kept:
+        for i in range(result.size):
+            result[i] += v[a, i] * v[a, i]
+    return np.sqrt(result)

@@ -19,21 +19,15 @@ from zerogap.solvers import kernels
 Array = NDArray[np.float64]
 
 
-ACCURATE = 1e-8
-"""Relative residuals of the Newton system up to which refinement would be wasted."""
-
-
 class NewtonSystem:
     """Factor once, solve for several right-hand sides.
 
     Parameters
     ----------
-    maps : (P, p, n) float64
-        The transposed T_i.
-    signs : (F,) float64
-        Output signs of the families, (1,) or (1, -1); m = F P.
-    hessians : (m, p, p) float64
-        B, positive definite.
+    operator : SignedMaps
+        A, of m blocks.
+    hessians : (p (p + 1) / 2, m) float64
+        B, positive definite and packed as in ``kernels``.
     curvature : (n,) float64
         w >= 0.
     offset : bool
@@ -47,120 +41,141 @@ class NewtonSystem:
     """
 
     def __init__(
-        self, maps: Array, signs: Array, hessians: Array, curvature: Array, *, offset: bool, smooth: bool = True
+        self, operator: SignedMaps, hessians: Array, curvature: Array, *, offset: bool, smooth: bool = True
     ) -> None:
-        cells, p, n = maps.shape
-        families = signs.size
-        self._operator = SignedMaps(maps, families)
+        cells, p, n = operator.maps.shape
+        m = hessians.shape[1]
+        self._operator = operator
         self._hessians, self.curvature, self._offset = hessians, curvature, offset
         self._root = np.sqrt(curvature)
-        self._primal = smooth and families * cells * p < n
+        self._primal = smooth and m * p < n
         if self._primal:
-            stacked = np.concatenate([sign * maps for sign in signs]).reshape(-1, n) * self._root
+            stacked = operator.stacked().reshape(-1, n) * self._root
             normal = stacked @ stacked.T
-            for block in range(hessians.shape[0]):
-                part = slice(block * p, (block + 1) * p)
-                normal[part, part] += hessians[block]
-            self._factor = _factor(normal.T)
+            blocks, (row, column) = normal.reshape(p, m, p, m), np.tril_indices(p)
+            block = np.arange(m)
+            blocks[row[:, None], block, column[:, None], block] += hessians
+            self._factor = _factor(normal.T, lower=False)
         else:
-            self._whitening = np.empty_like(hessians)
-            half = np.empty((cells * p, n))
-            if not kernels.inverse_roots(hessians, self._whitening) or not kernels.half_gram(
-                self._whitening, maps, self._root, half
-            ):
+            self._whitening, positive = kernels.inverse_roots(hessians, p)
+            if positive:
+                factors, positive = kernels.merged_factors(self._whitening, operator.cell, cells, p)
+            if not positive:
                 raise np.linalg.LinAlgError("a block is not positive definite")
-            gram = dsyrk(1.0, half.T, lower=1)
-            gram[np.arange(n), np.arange(n)] += 1.0
-            self._factor = _factor(gram)
+            # S = (L' T')' (L' T') of all cells; batched products of BLAS beat a compiled triangular loop.
+            gram = dsyrk(1.0, np.matmul(factors, operator.maps).reshape(-1, n).T, lower=1)
+            kernels.weigh(gram.T, self._root)
+            self._factor = _factor(gram, lower=True)
         if offset:
             # The response to a unit offset; 1' q of it is the Schur complement.
-            zero = np.zeros((families * cells, p))
-            self._response = self._solve_blocks(zero, np.ones(n))
-            self._corner = float(self._response[1].sum())
+            zero = np.zeros((p, m))
+            dv, q, pull = self._solve_blocks(zero, np.ones(n))
+            self._response = dv, q, pull
+            self._corner = float(q.sum())
             if not self._corner > 0.0:
                 raise np.linalg.LinAlgError("offset is not determined")
 
     def solve(
-        self, right: Array, right_offset: float = 0.0, *, refine: bool = True
+        self, right: Array, right_offset: float = 0.0, shift: Array | float = 0.0, *, refine: bool = True
     ) -> tuple[Array, float, Array, Array]:
-        """The solution, its prediction, and the image q = w (A dv + b 1) of that.
+        """The solution, its prediction, and the image q = w (A dv + b 1 + shift) of that.
 
         q is returned because recomputing it from dv loses as many digits as w is large.
 
         Parameters
         ----------
-        right : (m, p) float64
+        right : (p, m) float64
         right_offset : float
+        shift : (n,) float64, optional
+            A change of the predictions that does not depend on the unknowns.
         refine : bool
             One step of iterative refinement, if rounding calls for it.
 
         Returns
         -------
-        dv : (m, p), db : float, df : (n,), q : (n,)
+        dv : (p, m), db : float, df : (n,) with the shift, q : (n,)
         """
-        zero = np.zeros(self.curvature.size)
-        dv, db, q = self._once(right, right_offset, zero)
-        df = self._operator.forward(dv) + db
+        dv, db, q, pull = self._once(right, right_offset, shift)
+        if not refine and not self._primal:
+            return dv, db, q / self.curvature, q
+        operator = self._operator
         if not refine:
-            return dv, db, df, q
-        # On the augmented system B dv + A'q = g, q / w = A dv + db.
-        residual = right - kernels.apply_blocks(self._hessians, dv) - self._operator.adjoint(q)
-        mismatch = df - q / np.maximum(self.curvature, 1e-300)
-        good = np.abs(residual).max() <= ACCURATE * np.abs(right).max()
-        if good and np.abs(mismatch).max() <= ACCURATE * np.abs(df).max():
+            return dv, db, operator.forward(dv) + (db + shift), q
+        # On the augmented system B dv + A'q = g, q / w = A dv + db + shift.
+        df, residual, mismatch, good = kernels.checked(
+            self._hessians, right, dv, pull, q, self.curvature, db + shift, *operator.arrays
+        )
+        if good:
             return dv, db, df, q
         more = self._once(residual, right_offset - float(q.sum()), mismatch)
         dv, db, q = dv + more[0], db + more[1], q + more[2]
-        return dv, db, self._operator.forward(dv) + db, q
+        return dv, db, operator.forward(dv) + (db + shift), q
 
-    def _once(self, right: Array, right_offset: float, shift: Array) -> tuple[Array, float, Array]:
-        """B dv + A' q = right,  q = w (A dv + db + shift),  1' q = right_offset."""
-        dv, q = self._solve_blocks(right, shift)
+    def _once(self, right: Array, right_offset: float, shift: Array | float) -> tuple[Array, float, Array, Array]:
+        """B dv + A' q = right,  q = w (A dv + db + shift),  1' q = right_offset; and A' q."""
+        dv, q, pull = self._solve_blocks(right, shift)
         if not self._offset:
-            return dv, 0.0, q
+            return dv, 0.0, q, pull
         db = (right_offset - float(q.sum())) / self._corner
-        return dv + db * self._response[0], db, q + db * self._response[1]
+        response = self._response
+        return dv + db * response[0], db, q + db * response[1], pull + db * response[2]
 
-    def _solve_blocks(self, right: Array, shift: Array) -> tuple[Array, Array]:
-        """The same without the offset: dv and q."""
+    def _solve_blocks(self, right: Array, shift: Array | float) -> tuple[Array, Array, Array]:
+        """The same without the offset: dv, q and A' q."""
         if self._primal:
             reduced = right - self._operator.adjoint(self.curvature * shift)
-            dv = dpotrs(self._factor, reduced.reshape(-1), lower=1)[0].reshape(right.shape)
-            return dv, self.curvature * (self._operator.forward(dv) + shift)
-        image = self._operator.forward(kernels.solve_blocks(self._whitening, right)) + shift
+            dv = dpotrs(self._factor, reduced.reshape(-1), lower=0)[0].reshape(right.shape)
+            q = self.curvature * (self._operator.forward(dv) + shift)
+            return dv, q, self._operator.adjoint(q)
+        arrays = self._operator.arrays
+        image = kernels.image(self._whitening, right, *arrays) + shift
         q = self._root * dpotrs(self._factor, self._root * image, lower=1)[0]
-        return kernels.solve_blocks(self._whitening, right - self._operator.adjoint(q)), q
+        dv, pull = kernels.answer(self._whitening, right, q, *arrays)
+        return dv, q, pull
 
 
-def _factor(matrix: Array) -> Array:
-    """Lower Cholesky factor of a symmetric matrix in column-major order, which it overwrites."""
-    factor, info = dpotrf(matrix, lower=1, clean=0, overwrite_a=1)
+def _factor(matrix: Array, *, lower: bool) -> Array:
+    """Cholesky factor of one triangle of a symmetric matrix in column-major order, which it overwrites."""
+    factor, info = dpotrf(matrix, lower=lower, clean=0, overwrite_a=1)
     if info:
         raise np.linalg.LinAlgError("the Newton matrix is not positive definite")
     return np.asarray(factor)
 
 
 class SignedMaps:
-    """A = [+T_1 ... +T_P -T_1 ... -T_P] (or the first half only), applied without being formed.
+    """A = [+-T_i ...] over blocks of given cells and signs, applied without being formed.
 
     Parameters
     ----------
-    maps : (P, p, n) float64
+    maps : (C, p, n) float64
         The transposed T_i, contiguous.
-    families : int
-        1 or 2.
+    cell : (m,) intp
+        The cell of each block.
+    sign : (m,) float64
+        Its output sign.
     """
 
-    def __init__(self, maps: Array, families: int) -> None:
-        self._matrix = maps.reshape(-1, maps.shape[2])
-        self._cells, self._double = maps.shape[0], families == 2
+    def __init__(self, maps: Array, cell: NDArray[np.intp], sign: Array) -> None:
+        self.maps, self.cell, self.sign = maps, cell, sign
+        self.arrays = cell, sign, maps.reshape(-1, maps.shape[2])  # for the compiled products
+
+    def take(self, blocks: NDArray[np.intp]) -> SignedMaps:
+        """Those of some blocks, with the maps of their cells only."""
+        cells, cell = np.unique(self.cell[blocks], return_inverse=True)
+        return SignedMaps(self.maps[cells], cell, self.sign[blocks])
+
+    def stacked(self) -> Array:
+        """A' itself, (p, m, n)."""
+        return np.asarray((self.maps[self.cell] * self.sign[:, None, None]).transpose(1, 0, 2))
 
     def forward(self, v: Array) -> Array:
-        """A v; v (m, p), result (n,)."""
-        merged = v[: self._cells] - v[self._cells :] if self._double else v
-        return np.asarray(merged.reshape(-1) @ self._matrix)
+        """A v; v (p, m), result (n,)."""
+        return np.asarray(kernels.forward(v, *self.arrays))
 
     def adjoint(self, r: Array) -> Array:
-        """A' r; r (n,), result (m, p)."""
-        each = (self._matrix @ r).reshape(self._cells, -1)
-        return np.concatenate([each, -each]) if self._double else each
+        """A' r; r (n,), result (p, m)."""
+        return np.asarray(kernels.adjoint(r, *self.arrays, self.maps.shape[1]))
+
+    def responses(self, r: Array) -> Array:
+        """T_i' r of every cell; result (C, p)."""
+        return np.dot(self.arrays[2], r).reshape(self.maps.shape[:2])

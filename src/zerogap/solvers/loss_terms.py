@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from zerogap.losses import Loss
-from zerogap.solvers.inequalities import Inequalities, ratio
+from zerogap.solvers.inequalities import Capped, ratio
 
 Array = NDArray[np.float64]
 
@@ -48,13 +48,11 @@ class LossTerm(Protocol):
     def mismatch(self) -> float:
         """About the gap of the Fenchel-Young inequality between predictions and residual."""
 
-    def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
-        """(constant, curvature) of dr."""
+    def linearise(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
+        """(constant, curvature) of dr, with the second-order terms of `predicted` changes of the own variables."""
 
-    def direction(self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
+    def direction(self, df: Array, image: Array, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, ...]:
         """The changes of the term's own variables; image = curvature * df, computed without loss of digits."""
-
-    def products(self, direction: tuple[Array, ...]) -> tuple[Array, ...]: ...
 
     def longest(self, direction: tuple[Array, ...]) -> float: ...
 
@@ -67,12 +65,9 @@ class QuadraticTerm:
 
     loss: Loss
     f: Array
+    exact: bool
 
     @cached_property
-    def exact(self) -> bool:
-        return bool(np.all(self.loss.weights > 0.0))
-
-    @property
     def residual(self) -> Array:
         return -self.loss.gradient(self.f)
 
@@ -86,20 +81,17 @@ class QuadraticTerm:
     def mismatch(self) -> float:
         return 0.0
 
-    def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
+    def linearise(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
         return np.zeros_like(self.f), self.loss.curvature(self.f)
 
-    def direction(self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
-        return ()
-
-    def products(self, direction: tuple[Array, ...]) -> tuple[Array, ...]:
+    def direction(self, df: Array, image: Array, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, ...]:
         return ()
 
     def longest(self, direction: tuple[Array, ...]) -> float:
         return np.inf
 
     def moved(self, df: Array, direction: tuple[Array, ...], length: float) -> QuadraticTerm:
-        return QuadraticTerm(self.loss, self.f + length * df)
+        return QuadraticTerm(self.loss, self.f + length * df, self.exact)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +128,8 @@ class LogisticTerm:
     def complementarity(self) -> float:
         return 0.0
 
-    def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
+    def linearise(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
+        # No second-order term: that of the logarithm misleads, where q has to fall it asks for the opposite.
         weight = self.q * self.rest / self.loss.weights
         return self.loss.targets * (weight * self._missing()), weight
 
@@ -148,13 +141,9 @@ class LogisticTerm:
         """How far log((c - q) / q) is above y f."""
         return np.log(self.rest / self.q) - self.loss.targets * self.f
 
-    def direction(self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
-        constant, _ = self.linearise(mu, corrections)
+    def direction(self, df: Array, image: Array, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, ...]:
+        constant, _ = self.linearise(mu, predicted)
         return (self.loss.targets * (constant - image),)
-
-    def products(self, direction: tuple[Array, ...]) -> tuple[Array, ...]:
-        # That of the logarithm misleads: where q has to fall it asks for the opposite.
-        return ()
 
     def longest(self, direction: tuple[Array, ...]) -> float:
         # Samples far beyond the margin have a q of no weight, and too far to fall to wait for them.
@@ -173,7 +162,7 @@ class HingeTerm:
 
     loss: Loss
     f: Array
-    margin: Inequalities
+    margin: Capped
 
     @property
     def exact(self) -> bool:
@@ -181,7 +170,7 @@ class HingeTerm:
 
     @classmethod
     def start(cls, loss: Loss, f: Array, mu: float) -> HingeTerm:
-        return cls(loss, f, Inequalities.capped(loss.targets * f - 1.0, loss.weights, mu))
+        return cls(loss, f, Capped.start(loss.targets * f - 1.0, loss.weights, mu))
 
     @property
     def residual(self) -> Array:
@@ -197,17 +186,12 @@ class HingeTerm:
     def mismatch(self) -> float:
         return 0.0
 
-    def linearise(self, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, Array]:
-        constant, weight = self.margin.linearise(mu, corrections)
-        return self.loss.targets * constant, weight
+    def linearise(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
+        return self.loss.targets * self.margin.constant(mu, predicted), self.margin.weights()
 
-    def direction(self, df: Array, image: Array, mu: float, corrections: tuple[Array, ...] | None) -> tuple[Array, ...]:
-        constant, _ = self.margin.linearise(mu, corrections)
-        dl = constant - self.loss.targets * image
-        return self.margin.step(self.loss.targets * df, dl, mu, corrections)
-
-    def products(self, direction: tuple[Array, ...]) -> tuple[Array, ...]:
-        return self.margin.products(direction)
+    def direction(self, df: Array, image: Array, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, ...]:
+        dl = self.margin.constant(mu, predicted) - self.loss.targets * image
+        return self.margin.step(self.loss.targets * df, dl, mu, predicted)
 
     def longest(self, direction: tuple[Array, ...]) -> float:
         return self.margin.longest(direction)
@@ -219,5 +203,5 @@ class HingeTerm:
 def loss_term(loss: Loss, f: Array, mu: float) -> LossTerm:
     """The term of a loss at predictions f, on the central path of `mu` where it has one."""
     if loss.quadratic:
-        return QuadraticTerm(loss, f)
+        return QuadraticTerm(loss, f, bool(np.all(loss.weights > 0.0)))
     return LogisticTerm.start(loss, f) if loss.smooth else HingeTerm.start(loss, f, mu)
