@@ -2,8 +2,8 @@ r"""Features as sums of maxima of linear functions, with what repeats merged.
 
     g_q(u) = scale * sum over units j of output q  a_j max { l . u : l in unit j },      price ||(g_q(u))_q||.
 
-Rectified sums have one unit for every row m, {m, 0}; maxima over windows one for every window, {m_1, ..., m_r, 0}; with a
-slope, a unit holds m and slope m. Equal units of one output are merged: their coefficients a_j, the residuals of the
+Rectified sums have one unit for every row m, {m, 0}; maxima over windows one for every window, {m_1, ..., m_r, 0}; with
+a slope, a unit holds m and slope m. Equal units of one output are merged: their coefficients a_j, the residuals of the
 samples that they belong to, add up, and often cancel. Rows that span a subspace are written in a frame of it, as in
 ``zerogap.oracles.form``.
 """

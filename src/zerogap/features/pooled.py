@@ -80,8 +80,14 @@ class PooledFeatures(Features):
         """None for gated neurons: their features are linear."""
         if self.gates is not None:
             return None
-        kind = {"free": self.free, "largest": self.largest, "summed": self.summed, "slope": self.slope}
-        return Maxima.of(self.rows, self.windows_of_rows, **kind)
+        return Maxima.of(
+            self.rows,
+            self.windows_of_rows,
+            free=self.free,
+            largest=self.largest,
+            summed=self.summed,
+            slope=self.slope,
+        )
 
     def forward(self, weights: Array, width: float = 0.0) -> tuple[Array, Back]:
         from zerogap.features import kernels

@@ -1,13 +1,13 @@
 r"""Branch and bound over directions for sums of maxima: the price of pooled features, proved.
 
-    g_q(u) = sum over units j of output q  a_j max { l . u : l in unit j },      G = max ||(g_q(u))_q|| over ||E u|| <= 1.
+    g_q(u) = sum over units j of output q  a_j max { l . u : l in unit j },      G = max ||(g_q(u))_q||,  ||E u|| <= 1.
 
 On a cone u = sum x_i v_i, x >= 0, a maximum is convex and homogeneous, so
 
-    l_j . u  <=  max { l . u : l in unit j }  <=  sum_i x_i max { l . v_i : l in unit j },       l_j any of its functions.
+    l_j . u  <=  max { l . u : l in unit j }  <=  sum_i x_i max { l . v_i : l in unit j },     l_j any of its functions.
 
-With the right side for one sign of a_j and the left one for the other, -below_q . x <= g_q(u) <= above_q . x. The norm is
-convex, so ||g(u)|| <= heights . x with heights_i = ||(max(above_qi, below_qi))_q||, and the rest is as in
+With the right side for one sign of a_j and the left one for the other, below_q . x <= g_q(u) <= above_q . x. The norm
+is convex, so ||g(u)|| <= heights . x with heights_i = ||(max(above_qi, -below_qi))_q||, and the rest is as in
 ``zerogap.oracles.branch_and_bound``: the same cones, halved at their widest edge, the same bound of heights . x on the
 ball, the same prism for a free bias (beyond it all maxima grow by the same constant, which a residual of sum zero does
 not see). Both signs of the residual share one tree, and no record of it is kept.
@@ -107,7 +107,7 @@ class ConvexBranches:
             residual.size + maxima.count + self._outputs, self._pieces.shape[1], maxima.longest, mass
         )
         self.possible = bool(
-            0 < self._q
+            self._q > 0
             and self._pieces.shape[1] <= LARGEST_DIMENSION
             and self._pieces.size <= LARGEST_SIZE
             and largest.min() > 2.0**-500
@@ -155,9 +155,13 @@ class ConvexBranches:
         """Whether the tree was finished; if not, the price and the direction that exceed the threshold, if any."""
         run = _Run(threshold, deadline)
         tasks = list(enumerate(roots(self._reach, free=self._features.free)))
+
+        def finished(task: tuple[int, Array]) -> bool:
+            return self._root(*task, run)
+
         with ThreadPoolExecutor(self._workers) as pool:
             try:
-                finished = list(pool.map(lambda task: self._root(*task, run), tasks))
+                done = list(pool.map(finished, tasks))
             except BaseException:
                 run.stop(-1)
                 raise
@@ -165,7 +169,7 @@ class ConvexBranches:
             direction = run.better[min(run.better)]
             pull = np.tensordot(self._residual, self._features.forward(direction[None])[0], axes=1)
             return False, float(np.linalg.norm(pull)), direction
-        return all(finished), 0.0, None
+        return all(done), 0.0, None
 
     def _root(self, index: int, root: Array, run: _Run) -> bool:
         """Whether the tree below one root was finished."""
@@ -214,10 +218,10 @@ class ConvexBranches:
 def rounding_of_heights(count: int, dimension: int, longest: int, mass: float) -> float:
     """Bound of the rounding in the height of a vertex v, in units of sum_i B_i |v_i|.
 
-    Every product l . v <= 2 sum_i B_i |v_i| (free bias included) carries one rounding for each coordinate and the slope;
-    a unit may pass from one function to another, below it up to two such errors, once for each of them; sums over
-    units and samples carry one for each term. sum_i B_i |v_i| is linear on an orthant, so that errors
-    at the vertices of a cone bound those within.
+    Every product l . v, of size 2 sum_i B_i |v_i| at most (free bias included), carries one rounding for each
+    coordinate and the slope; a unit may pass from one function to another that is below it by two such errors, once
+    for each of them; sums over units and samples carry one for each term. sum_i B_i |v_i| is linear on an orthant, so
+    that errors at the vertices of a cone bound those within.
     """
     return 2.0 * mass * gamma(4 * (count + 4 * (dimension + 2) * (longest + 1) + 16)) * (1.0 + 1e-6)
 
