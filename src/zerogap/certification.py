@@ -100,11 +100,11 @@ def _certify_features(
     if arrangements is not None and not isinstance(arrangements, str):
         expected = "None, 'generate' or 'enumerate': sampled cells need not hold this network's neurons"
         raise InputError("arrangements", shown(arrangements), expected, "leave arrangements out")
-    run = FeatureRun(question, tol, seconds, rng)
+    run = FeatureRun(question, tol, seconds, rng, effort=seconds)
     objective = run.referee.objective(network)
     run.judge(network)
     if seconds > 0.0 and run.referee.verdict(network, objective).gap > 1e-9:
-        request = Request(arrangements or "generate", tol, seconds, 0.0, rng)
+        request = Request(arrangements or "generate", tol, seconds, seconds, rng)
         if question.architecture.linear or arrangements == "enumerate":
             proved = answered(question, request)[1]
             if proved.proof is not None:
@@ -192,7 +192,7 @@ def critical_beta_bounds(
         raise InputError("architecture", "a gated one", "a ReLU architecture", "use zg.critical_beta with its gates")
     tol, seconds = positive("tol", tol), seconds_of("prove", prove)
     if not question.architecture.cellular:
-        return feature_price_bounds(question, generator(random_state))
+        return feature_price_bounds(question, generator(random_state), tol, seconds)
     return price_bounds(question, tol, seconds, generator(random_state))
 
 

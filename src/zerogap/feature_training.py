@@ -5,7 +5,8 @@ r"""Training over all neurons of any architecture: price, insert, re-solve, slid
 Architectures whose neurons share walls have cells to work on (``zerogap.generation``). Here neurons are points: a group
 lasso finds their best output weights and a residual r, search finds neurons with ||Phi(theta)' r|| > beta, and all of
 them slide together by L-BFGS on the network's own objective (sliding conditional gradients). The bound comes from
-``Features.price_above``; where that is a closed form, the gap is proved, elsewhere it is an estimate by search.
+``Features.price_above``, a closed form or a relaxation, and where search finds nothing more, from branch and bound
+(``zerogap.feature_proofs``); without either proof the gap is an estimate by search.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from scipy.optimize import minimize
 from zerogap.certificate import Certificate
 from zerogap.descent import Descent
 from zerogap.errors import Status
+from zerogap.feature_proofs import FeatureProver
 from zerogap.feature_referee import FeatureReferee
 from zerogap.global_training import null_residual
 from zerogap.history import Iteration
@@ -70,6 +72,7 @@ def train_features(
     limit: float,
     rng: np.random.Generator,
     callback: Callback | None = None,
+    effort: float = 0.0,
     warm_start: Network | None = None,
     proved: Certificate | None = None,
 ) -> tuple[Network, Certificate, list[Iteration], Status]:
@@ -78,7 +81,7 @@ def train_features(
     Parameters are those of ``FeatureRun``, a network of the same shapes to start from, and a certificate of the same
     question and of global scope, whose bound counts.
     """
-    run = FeatureRun(question, tol, limit, rng, callback)
+    run = FeatureRun(question, tol, limit, rng, callback, effort)
     if proved is not None and proved.proof is not None:
         run.referee.ratchet.lift(proved.lower_bound, proved.proof)
     run.run(warm_start)
@@ -86,16 +89,23 @@ def train_features(
     return network, run.verdict(network, objective, 0 if proved is None else proved.cells), run.history, run.status
 
 
-def feature_price_bounds(question: Question, rng: np.random.Generator) -> tuple[float, float]:
-    """The largest price of the residual without neurons: one that search met, and one that nothing exceeds."""
-    run = FeatureRun(question, 1e-3, np.inf, rng)
+def feature_price_bounds(
+    question: Question, rng: np.random.Generator, tol: float, effort: float
+) -> tuple[float, float]:
+    """The largest price of the residual without neurons: one that search met, and one that nothing exceeds.
+
+    They differ by at most `tol`, relative, where branch and bound finishes within `effort` seconds.
+    """
+    run = FeatureRun(question, tol, np.inf, rng, effort=effort)
     residual = run.referee.feasible(null_residual(question))
     if residual is None or not residual.any() or not run.features.rows.flat.any():
         return 0.0, 0.0
-    upper = run.features.price_above(residual)[0]
     _, values = climb(run.features, residual, run.features.random(STARTS[1], rng))
+    met = float(values.max(initial=0.0))
+    value, upper = run.prover.bracket(residual, met)
+    upper = min(upper, run.features.price_above(residual)[0])
     # Values of search carry rounding of their own.
-    return min(float(values.max(initial=0.0)) * (1.0 - 1e-12), upper), upper
+    return min(max(value, met) * (1.0 - 1e-12), upper), upper
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,10 +137,12 @@ class FeatureRun:
     tol : float
         Relative gap asked for.
     limit : float
-        Seconds.
+        Seconds, without those of `effort`.
     rng : Generator
     callback : callable, optional
         Called with every Iteration; a true return value stops the run.
+    effort : float
+        Seconds for branch and bound.
     """
 
     question: Question
@@ -138,6 +150,7 @@ class FeatureRun:
     limit: float
     rng: np.random.Generator
     callback: Callback | None = None
+    effort: float = 0.0
     history: list[Iteration] = field(default_factory=list)
     status: Status = Status.STALLED
 
@@ -145,6 +158,7 @@ class FeatureRun:
         self.started = time.monotonic()
         self.features = self.question.architecture.features(self.question.rows)
         self.referee = FeatureReferee(self.question)
+        self.prover = FeatureProver(self.features, self.referee, self.question.beta, self.tol, self.effort)
         self.estimate: float | None = None
         nothing = np.zeros((0, self.features.dimension)), np.zeros((0, self.features.outputs))
         self.best = Weighted(*nothing, self.question.constant)
@@ -221,9 +235,12 @@ class FeatureRun:
                 found, price = self._search(residual, neurons, effort)
                 gap = self._estimated(residual, price)
             if self._proved() or gap <= self.tol:
-                self.estimate = self._estimate(residual, price)
-                self.status = Status.OPTIMAL
-                return
+                better = self._prove(residual, price)
+                if better is None:
+                    self.estimate = self._estimate(residual, price)
+                    self.status = Status.OPTIMAL
+                    return
+                found = np.concatenate([found, better[None]])
             neurons = self._slide(self._dropped(neurons, gap, found, residual), SLIDE, KINK * min(gap, 1.0))
             idle = 0 if self.lowest < before * (1.0 - 0.02 * self.tol) else idle + 1
             effort = min(effort + (idle > 2), len(STARTS) - 1)
@@ -234,7 +251,9 @@ class FeatureRun:
         """What a last search suggests for the best network."""
         best, residual = self._reweighted(self.best, 0.1 * self.tol)
         self._bound(residual)
-        return self._estimate(residual, self._search(residual, best, effort)[1])
+        price = self._search(residual, best, effort)[1]
+        better = self._prove(residual, price)
+        return self._estimate(residual, price) if better is None else None
 
     # -- steps -------------------------------------------------------------------------------------
 
@@ -345,17 +364,21 @@ class FeatureRun:
         objective = self._objective(neurons)
         if objective < self.lowest:
             self.best, self.lowest = neurons, objective
+        self._record()
+        return neurons
+
+    def _record(self) -> None:
         mass = self.features.sizes(self.best.weights) * np.linalg.norm(self.best.second, axis=1)
         width = int(np.sum(mass > 1e-6 * mass.max(initial=0.0)))
         seconds = time.monotonic() - self.started
-        record = Iteration(seconds, self._passes, 0, self.lowest, self.referee.ratchet.bound, width)
+        record = Iteration(seconds, self._passes, self.prover.nodes, self.lowest, self.referee.ratchet.bound, width)
         self.history.append(record)
         if self.callback is not None and self.callback(record) and self.status is Status.STALLED:
             self.status = Status.STOPPED
-        return neurons
 
     def _late(self) -> bool:
-        if self.status is Status.STALLED and time.monotonic() - self.started >= self.limit:
+        spent = time.monotonic() - self.started - self.prover.spent
+        if self.status is Status.STALLED and spent >= self.limit:
             self.status = Status.TIME_LIMIT
         return self.status is Status.TIME_LIMIT
 
@@ -370,6 +393,18 @@ class FeatureRun:
             return
         price, proof = self.features.price_above(balanced)
         self.referee.hear(balanced, price, proof)
+
+    def _prove(self, residual: Array, price: float) -> Array | None:
+        """Try to prove the gap by branch and bound; a neuron above the price that search met, if there is one."""
+        balanced = None if self._proved() else self.referee.feasible(residual)
+        if balanced is None:
+            return None
+
+        def heard() -> bool:
+            self._record()
+            return self.status is Status.STOPPED
+
+        return self.prover.attempt(balanced, self.lowest, price, heard)
 
     def _proved(self) -> bool:
         gap = self.lowest - self.referee.ratchet.bound

@@ -23,6 +23,7 @@ from zerogap.recovery import thinnest
 from zerogap.routes import Request, Trained
 from zerogap.sliding import Sliding
 from zerogap.solvers import Iterate
+from zerogap.thresholds import falling, largest_price
 
 Array = NDArray[np.float64]
 
@@ -179,9 +180,8 @@ class GlobalRun:
         direction = None
         if branches.possible and self.effort > self._proving:
             known = max(price * (1.0 + 1e-9), 1e-3 * beta)
-            target = self._price_for(balanced, objective, known)
-            # A finished loose threshold is what an interrupted run falls back on; each costs a part of the next.
-            loose = [known + 10.0**-k * known for k in range(8) if 10.0**-k * known > 2.0 * (target - known)]
+            wanted = objective * (1.0 - 0.9 * self.tol)
+            target = largest_price(lambda middle: self.referee.dual_value(balanced, middle), wanted, known, beta)
             before = self.nodes
 
             def heard(upper: float, tree: Tree) -> bool:
@@ -191,7 +191,7 @@ class GlobalRun:
                     self._record(self.last.iterate.passes, self._carrying(self.last.iterate))
                 return self.status is not Status.STALLED
 
-            found = branches.run([*loose, target], started + self.effort - self._proving, heard)
+            found = branches.run(falling(known, target), started + self.effort - self._proving, heard)
             self.nodes = before + found.nodes
             direction = found.direction
             if found.interrupted:
@@ -202,15 +202,6 @@ class GlobalRun:
             self.referee.hear(balanced, max(bounds), "relaxation")
         self._proving += time.monotonic() - started
         return direction
-
-    def _price_for(self, residual: Array, objective: float, known: float) -> float:
-        """The largest price that still proves nine tenths of the gap asked for, at least the known one."""
-        wanted = objective * (1.0 - 0.9 * self.tol)
-        low, high = known, 2.0 * max(known, self.question.beta)
-        for _ in range(40):
-            middle = 0.5 * (low + high)
-            low, high = (middle, high) if self.referee.dual_value(residual, middle) >= wanted else (low, middle)
-        return low
 
     def network(self) -> tuple[Network, float]:
         """The thinnest network found, or the one that was given or slid if that is better; and its objective."""

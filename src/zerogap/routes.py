@@ -122,7 +122,7 @@ def _pieced(question: Question, request: Request) -> Trained:
     trained = train_by_pieces(question, request.arrangements, **request.common)
     if (trained[1].scope, trained[1].proof) != ("global", "relaxation"):
         return trained
-    return train_features(question, **request.common, proved=trained[1])
+    return train_features(question, **request.common, effort=request.effort, proved=trained[1])
 
 
 def _generated(question: Question, request: Request) -> Trained:
@@ -132,4 +132,4 @@ def _generated(question: Question, request: Request) -> Trained:
         return train_spectral(question, **request.common)
     from zerogap.feature_training import train_features
 
-    return train_features(question, **request.common, warm_start=request.warm_start)
+    return train_features(question, **request.common, effort=request.effort, warm_start=request.warm_start)

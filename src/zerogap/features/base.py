@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.errors import InputError
+from zerogap.features.maxima import Maxima
 from zerogap.rounding import lengths
 from zerogap.rows import Rows
 
@@ -120,6 +121,11 @@ class Features(ABC):
         proof : str
             "closed form" if the bound is the maximum up to rounding, else "relaxation".
         """
+
+    @property
+    def maxima(self) -> Maxima | None:
+        """The features as sums of maxima of linear functions of u, where they are such and there are no filters."""
+        return None
 
     def gated(self, gates: Array) -> Features:
         """The features of gated neurons, gates (m, p); raises InputError for architectures without gates."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.features.base import Array, Back, Features, bounded_bias
+from zerogap.features.maxima import Maxima
 from zerogap.rounding import enlarged, gamma
 from zerogap.spectral import eigenvalue_above, singular_value_above, weighted_gram
 
@@ -73,6 +74,20 @@ class PooledFeatures(Features):
 
     def gated(self, gates: Array) -> PooledFeatures:
         return replace(self, gates=gates)
+
+    @cached_property
+    def maxima(self) -> Maxima | None:
+        """None for gated neurons: their features are linear."""
+        if self.gates is not None:
+            return None
+        return Maxima.of(
+            self.rows,
+            self.windows_of_rows,
+            free=self.free,
+            largest=self.largest,
+            summed=self.summed,
+            slope=self.slope,
+        )
 
     def forward(self, weights: Array, width: float = 0.0) -> tuple[Array, Back]:
         from zerogap.features import kernels

@@ -212,8 +212,8 @@ def explore(
                         decline[i] += a * values[top, row, i]
         for i in range(p):
             heights[i] += decline[i]
-        _largest(gram, heights, weights)
-        if _proved(vertices[top], gram, heights, weights, reach, doubt, records[used + 1 :]) <= threshold:
+        best_weights(gram, heights, weights)
+        if cap(vertices[top], gram, heights, weights, reach, doubt, records[used + 1 :]) <= threshold:
             records[used] = LEAF
             used += p + 1
             nodes += 1
@@ -247,7 +247,7 @@ def explore(
         widest, first, second = -1.0, 1, 0
         for i in range(p):
             for j in range(i):
-                angle = _spread(vertices[top], gram, i, j, reach)
+                angle = edge_width(vertices[top], gram, i, j, reach)
                 if angle > widest:
                     widest, first, second = angle, i, j
         if not _split(rows, coefficients, q, first, second, top, vertices, values, undecided, counts, decided):
@@ -260,7 +260,7 @@ def explore(
 
 
 @njit(cache=True, nogil=True)
-def _spread(vertices, gram, i, j, reach):
+def edge_width(vertices, gram, i, j, reach):
     """How far apart two vertices are: 1 - cos of the angle between the parts with a norm, and any free part."""
     q = reach.size
     spread = 1.0 - gram[i, j] / np.sqrt(gram[i, i] * gram[j, j])
@@ -274,7 +274,7 @@ def _spread(vertices, gram, i, j, reach):
 
 
 @njit(cache=True, nogil=True)
-def _proved(vertices, gram, heights, weights, reach, doubt, rounded):
+def cap(vertices, gram, heights, weights, reach, doubt, rounded):
     """An upper bound of g on the ball within the cone, with weights rounded to integers, which go to `rounded`.
 
     With c = E V weights and t the largest ratio of heights to c . v, every u = V x of the cone has
@@ -302,13 +302,13 @@ def _proved(vertices, gram, heights, weights, reach, doubt, rounded):
 
 
 @njit(cache=True, nogil=True)
-def _split(rows, coefficients, q, first, second, top, vertices, values, undecided, counts, decided):
-    """Replace level `top` by its two halves at levels `top` and `top` + 1; False if the new vertex is not exact."""
-    p = rows.shape[1]
+def halved(vertices, first, second, q):
+    """The factors, powers of two, of two vertices whose sum halves their edge, and whether that sum is exact."""
+    p = vertices.shape[1]
     size_first, size_second = 0.0, 0.0
     for k in range(q):
-        size_first = max(size_first, abs(vertices[top, first, k]))
-        size_second = max(size_second, abs(vertices[top, second, k]))
+        size_first = max(size_first, abs(vertices[first, k]))
+        size_second = max(size_second, abs(vertices[second, k]))
     # Vertices are kept with a largest entry in [1/2, 1) among those with a norm.
     factor_first, factor_second = 0.5, 0.5
     if size_first > 1.5 * size_second:
@@ -317,16 +317,26 @@ def _split(rows, coefficients, q, first, second, top, vertices, values, undecide
         factor_first = 1.0
     largest = 0.0
     for k in range(p):
-        a, b = factor_first * vertices[top, first, k], factor_second * vertices[top, second, k]
+        a, b = factor_first * vertices[first, k], factor_second * vertices[second, k]
         total = a + b
         if total - a != b or total - b != a:
-            return False
+            return False, 1.0, 1.0
         if k < q:
             largest = max(largest, abs(total))
     while largest < 0.5:
         factor_first, factor_second, largest = 2.0 * factor_first, 2.0 * factor_second, 2.0 * largest
     while largest >= 1.0:
         factor_first, factor_second, largest = 0.5 * factor_first, 0.5 * factor_second, 0.5 * largest
+    return True, factor_first, factor_second
+
+
+@njit(cache=True, nogil=True)
+def _split(rows, coefficients, q, first, second, top, vertices, values, undecided, counts, decided):
+    """Replace level `top` by its two halves at levels `top` and `top` + 1; False if the new vertex is not exact."""
+    p = rows.shape[1]
+    exact, factor_first, factor_second = halved(vertices[top], first, second, q)
+    if not exact:
+        return False
     count, upper, lower = counts[top], 0, 0
     for i in range(p):
         for k in range(p):
@@ -371,7 +381,7 @@ def _split(rows, coefficients, q, first, second, top, vertices, values, undecide
 
 
 @njit(cache=True, nogil=True)
-def _largest(gram, heights, weights):
+def best_weights(gram, heights, weights):
     """argmax of heights . x - x' gram x / 2 over x >= 0 (Lawson and Hanson's active sets); to `weights`."""
     p = heights.size
     index, solution = np.empty(p, np.int64), np.empty(p)

@@ -1,0 +1,262 @@
+r"""Branch and bound over directions for sums of maxima: the price of pooled features, proved.
+
+    g_q(u) = sum over units j of output q  a_j max { l . u : l in unit j },      G = max ||(g_q(u))_q||,  ||E u|| <= 1.
+
+On a cone u = sum x_i v_i, x >= 0, a maximum is convex and homogeneous, so
+
+    l_j . u  <=  max { l . u : l in unit j }  <=  sum_i x_i max { l . v_i : l in unit j },     l_j any of its functions.
+
+With the right side for one sign of a_j and the left one for the other, below_q . x <= g_q(u) <= above_q . x. The norm
+is convex, so ||g(u)|| <= heights . x with heights_i = ||(max(above_qi, -below_qi))_q||, and the rest is as in
+``zerogap.oracles.branch_and_bound``: the same cones, halved at their widest edge, the same bound of heights . x on the
+ball, the same prism for a free bias (beyond it all maxima grow by the same constant, which a residual of sum zero does
+not see). Both signs of the residual share one tree, and no record of it is kept.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.features import Features
+from zerogap.oracles import convex_kernels, kernels
+from zerogap.oracles.branch_and_bound import CLIMBS, DEPTH, STARTS, available_cores, roots
+from zerogap.oracles.feature_search import climb
+from zerogap.rounding import gamma
+
+Array = NDArray[np.float64]
+plant: Any = convex_kernels.plant
+explore: Any = convex_kernels.explore
+
+LARGEST_DIMENSION = 8
+"""Beyond it no useful bound was ever finished."""
+
+LARGEST_SIZE = 4_000_000
+"""Entries of the linear functions of all units; the stacks have up to ``DEPTH`` times as many."""
+
+BUDGET = 1_000
+"""Nodes between two looks at the clock."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a run of branch and bound found.
+
+    Parameters
+    ----------
+    upper : float
+        Rigorous upper bound of the price, from the least threshold that was finished; infinite without one.
+    value : float
+    direction : (p,) float64 or None
+        A price above a threshold that was asked for, and its direction; 0 and None if there was none.
+    nodes : int
+        In all.
+    interrupted : bool
+        By Ctrl-C.
+    """
+
+    upper: float
+    value: float
+    direction: Array | None
+    nodes: int
+    interrupted: bool
+
+
+class ConvexBranches:
+    """Branch and bound for one residual.
+
+    Parameters
+    ----------
+    features : Features
+        With ``maxima``.
+    residual : (n,) float64
+        Of sum zero, exactly, if the bias is free.
+    workers : int, optional
+        Threads; default one for each core.
+    """
+
+    def __init__(self, features: Features, residual: Array, *, workers: int | None = None) -> None:
+        self._features, self._residual = features, residual
+        self._workers = workers or available_cores()
+        self.nodes = 0
+        self.possible = False
+        maxima = features.maxima
+        if maxima is None or not maxima.count:
+            return
+        self._maxima, self._reduced = maxima, maxima.form.reduced
+        coefficients = maxima.coefficients(residual)
+        # Powers of two bring rows and coefficients to the order of one, without rounding.
+        sizes = [np.frexp(np.abs(part).max(initial=0.0))[1] for part in (coefficients, maxima.pieces)]
+        self._coefficients, self._pieces = np.ldexp(coefficients, -sizes[0]), np.ldexp(maxima.pieces, -sizes[1])
+        self._lost = float(np.abs(self._coefficients) @ np.ldexp(maxima.lost, -sizes[1]))
+        self._unit = float(np.ldexp(maxima.scale, sizes[0] + sizes[1]))
+        self._q = self._pieces.shape[1] - int(features.free)
+        largest = np.abs(self._pieces[:, : self._q]).max(axis=0, initial=0.0)
+        exponent = np.frexp(largest)[1] - (np.frexp(largest)[0] == 0.5)
+        self._reach = np.ldexp(1.0, exponent)
+        self._outputs = int(maxima.outputs.max()) + 1
+        mass = float(np.abs(np.ldexp(residual, -sizes[0]))[maxima.samples].sum())
+        self._doubt = rounding_of_heights(
+            residual.size + maxima.count + self._outputs, self._pieces.shape[1], maxima.longest, mass
+        )
+        self.possible = bool(
+            self._q > 0
+            and self._pieces.shape[1] <= LARGEST_DIMENSION
+            and self._pieces.size <= LARGEST_SIZE
+            and largest.min() > 2.0**-500
+            and np.isfinite(self._unit)
+            and self._unit > 0.0
+            and self._coefficients.any()
+        )
+
+    def run(self, prices: list[float], deadline: float, proved: Callable[[float], object] | None = None) -> Found:
+        """Prove falling upper bounds of the price, one after the other.
+
+        Parameters
+        ----------
+        prices : list of float
+            One that the largest known value exceeds is skipped.
+        deadline : float
+            ``time.monotonic()`` at which to give up; what has been proved by then is returned, as after Ctrl-C.
+        proved : callable, optional
+            Called with every upper bound; a true return value ends the run.
+        """
+        upper, value, direction, interrupted = np.inf, 0.0, None, False
+        try:
+            for price in prices:
+                threshold = self._inner(price)
+                if value > price or threshold <= 0.0:
+                    continue
+                finished, found, where = self._prove(threshold, deadline)
+                if found > value:
+                    value, direction = found, where
+                if finished:
+                    upper = price
+                    if proved is not None and proved(upper):
+                        break
+                elif found <= price:
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
+        return Found(upper, value, direction, self.nodes, interrupted)
+
+    def _inner(self, price: float) -> float:
+        """The threshold in the coordinates of the frame that proves this price."""
+        return float((price / self._unit * (1.0 - 1e-12) - self._lost * (1.0 + 1e-12)) / self._reduced.stretch)
+
+    def _prove(self, threshold: float, deadline: float) -> tuple[bool, float, Array | None]:
+        """Whether the tree was finished; if not, the price and the direction that exceed the threshold, if any."""
+        run = _Run(threshold, deadline)
+        tasks = list(enumerate(roots(self._reach, free=self._features.free)))
+
+        def finished(task: tuple[int, Array]) -> bool:
+            return self._root(*task, run)
+
+        with ThreadPoolExecutor(self._workers) as pool:
+            try:
+                done = list(pool.map(finished, tasks))
+            except BaseException:
+                run.stop(-1)
+                raise
+        if run.better:
+            direction = run.better[min(run.better)]
+            pull = np.tensordot(self._residual, self._features.forward(direction[None])[0], axes=1)
+            return False, float(np.linalg.norm(pull)), direction
+        return all(done), 0.0, None
+
+    def _root(self, index: int, root: Array, run: _Run) -> bool:
+        """Whether the tree below one root was finished."""
+        if run.stopped(index):
+            return False
+        maxima, p = self._maxima, self._pieces.shape[1]
+        stacks, point = run.memory(self._pieces.shape[0], p, maxima.count, self._outputs)
+        plant(self._pieces, maxima.starts, maxima.floors, self._coefficients, maxima.outputs, self._q, root, *stacks)
+        top = 0
+        while True:
+            status, top, nodes, _ = explore(
+                self._pieces,
+                self._coefficients,
+                maxima.outputs,
+                self._reach,
+                self._doubt,
+                run.threshold,
+                BUDGET,
+                top,
+                *stacks,
+                point,
+            )
+            self.nodes += nodes
+            if status == kernels.DONE:
+                return True
+            if status == kernels.BETTER:
+                run.better[index] = self._reduced.direction(point.copy())
+            if status == kernels.EXHAUSTED:
+                value, where = self._climb(stacks[0][top])
+                if value > run.threshold * self._unit * (1.0 + 1e-12):
+                    run.better[index] = where
+            if status != kernels.PAUSED:
+                run.stop(index)
+            if run.stopped(index):
+                return False
+
+    def _climb(self, cone: Array) -> tuple[float, Array]:
+        """The best price near a cone that cannot be split any more, and where (as in ``BranchAndBound``)."""
+        unit = self._features.unit(self._reduced.direction(cone[:1]))
+        rng = np.random.default_rng(0)
+        starts = [unit + distance * rng.standard_normal((STARTS, unit.shape[1])) for distance in CLIMBS]
+        points, values = climb(self._features, self._residual, self._features.unit(np.concatenate([unit, *starts])))
+        return float(values[0]), points[0]
+
+
+def rounding_of_heights(count: int, dimension: int, longest: int, mass: float) -> float:
+    """Bound of the rounding in the height of a vertex v, in units of sum_i B_i |v_i|.
+
+    Every product l . v, of size 2 sum_i B_i |v_i| at most (free bias included), carries one rounding for each
+    coordinate and the slope; a unit may pass from one function to another that is below it by two such errors, once
+    for each of them; sums over units and samples carry one for each term. sum_i B_i |v_i| is linear on an orthant, so
+    that errors at the vertices of a cone bound those within.
+    """
+    return 2.0 * mass * gamma(4 * (count + 4 * (dimension + 2) * (longest + 1) + 16)) * (1.0 + 1e-6)
+
+
+class _Run:
+    """What the threads of one threshold share.
+
+    A root that fails stops those after it only: the first failure in the order of the roots is the answer,
+    whichever thread is faster.
+    """
+
+    def __init__(self, threshold: float, deadline: float) -> None:
+        self.threshold, self._deadline = threshold, deadline
+        self._first = np.inf
+        self._lock, self._local = threading.Lock(), threading.local()
+        self.better: dict[int, Array] = {}
+
+    def stop(self, index: int) -> None:
+        with self._lock:
+            self._first = min(self._first, index)
+
+    def stopped(self, index: int) -> bool:
+        return index >= self._first or time.monotonic() >= self._deadline
+
+    def memory(self, count: int, p: int, units: int, outputs: int) -> tuple[tuple[NDArray[Any], ...], Array]:
+        """Stacks and point of the calling thread; untouched pages of the stacks cost nothing."""
+        if not hasattr(self._local, "memory"):
+            stacks = (
+                np.empty((DEPTH, p, p)),
+                np.empty((DEPTH, count, p)),
+                np.empty((DEPTH, count), dtype=np.int64),
+                np.empty((DEPTH, units, 3), dtype=np.int64),
+                np.empty(DEPTH, dtype=np.int64),
+                np.empty((DEPTH, outputs, p)),
+            )
+            self._local.memory = stacks, np.empty(p)
+        found: tuple[tuple[NDArray[Any], ...], Array] = self._local.memory
+        return found
