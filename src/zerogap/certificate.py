@@ -35,7 +35,7 @@ PROOFS = {
     "branch and bound": "every direction bounded by branch and bound (docs/proofs.md)",
     "relaxation": "every direction bounded by a relaxation (docs/theory.md)",
 }
-FORMAT = "zerogap-certificate-2"
+FORMAT = "zerogap-certificate-3"
 CNN_SOURCE = "Ergen and Pilanci (ICLR 2021), sum and average pooling"
 
 
