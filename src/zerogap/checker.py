@@ -141,7 +141,7 @@ def check_leaf(vertices, items, base, fields, square, q):
     heights = [total * dot(base, v) for v in vertices]
     for a, _, values in items:
         values = [x << max(bits) - b for x, b in zip(values, bits)]
-        theta = total if a > 0 else sum(s for s, *x in cuts if dot(x, values) * 10**9 > dot(x, map(abs, values)))
+        theta = total if a > 0 else sum(s for s, *x in cuts if dot(x, values) * 10**7 > sum(map(abs, values)))
         heights = [h + a * theta * (v if a < 0 else max(v, 0)) for h, v in zip(heights, values)]
     middle = [dot(weights, column) for column in list(zip(*vertices))[:q]]
     size = dot(middle, middle) * square.denominator

@@ -37,8 +37,12 @@ PARTS = 16
 HOPE = 0.5
 """A cut may be expected to close this share of the way from the bound to the best value of any theta."""
 
-TIE = 1e-9
-"""A row whose weighted values at the vertices add up to less than this share of their sizes counts as inactive."""
+TIE = 1e-7
+"""A row counts as positive at a cut's point if its value there exceeds this share of its sizes at the vertices.
+
+The checker, which is exact, has to come to the same answer: on pixels and integers exact zeros abound. The sizes
+are not weighted like the values, or a point on a vertex of value zero would be decided by rounding.
+"""
 
 DONE, BETTER, EXHAUSTED, PAUSED = 0, 1, 2, 3
 """How ``explore`` ended: all leaves below the threshold, a direction above it, no exact split left, out of budget."""
@@ -183,7 +187,9 @@ def explore(
             point /= np.sqrt(length)
             return BETTER, top, nodes, used, value
         first, second = _edge(vertices[top], values[top, :, :convex], values[top, :, concave:], gram, weights, reach)
-        if not _split(rows, coefficients, q, first, second, top, vertices, values, undecided, counts, decided):
+        if p == 1 or not _split(
+            rows, coefficients, q, first, second, top, vertices, values, undecided, counts, decided
+        ):
             return EXHAUSTED, top, nodes, used, 0.0
         records[used] = 1 + 16 * first + second
         used += 1
@@ -321,10 +327,9 @@ def _cut(concave, point, base, buffers, heights):
     for j in range(count):
         buffers[0, j] = buffers[1, j] = 0.0
     for i in range(p):
-        if point[i] != 0.0:
-            for j in range(count):
-                buffers[0, j] += point[i] * concave[i, j]
-                buffers[1, j] += point[i] * abs(concave[i, j])
+        for j in range(count):
+            buffers[0, j] += point[i] * concave[i, j]
+            buffers[1, j] += abs(concave[i, j])
     for j in range(count):
         buffers[0, j] = 1.0 if buffers[0, j] > TIE * buffers[1, j] else 0.0
     for i in range(p):
