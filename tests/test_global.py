@@ -11,6 +11,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from zerogap import checker, generation
 from zerogap.architectures import TwoLayer
 from zerogap.arrangements import enumerate_cells
 from zerogap.cones import project
-from zerogap.oracles.branch_and_bound import BranchAndBound
+from zerogap.oracles.branch_and_bound import BranchAndBound, Tree
 from zerogap.oracles.form import Form
 from zerogap.oracles.relaxation import relax
 from zerogap.oracles.search import random_starts, search
@@ -291,7 +292,25 @@ def priced(draw: st.DrawFn) -> tuple[Rows, Array]:
     return Rows(np.array(flat).reshape(n, positions, p), scale), residual
 
 
-@settings(max_examples=150)
+def recheck_tree(rows: Rows, residual: Array, tree: Tree, limit: float) -> None:
+    """The independent checker accepts the tree, in the scale of its integers, and refuses it for less than is true."""
+    entries = np.rint(residual * 2.0**40).astype(object)
+    flat = [
+        (row.astype(int).tolist(), int(a)) for sample, a in zip(rows.matrix, entries, strict=True) for row in sample
+    ]
+    frame = Form.of(rows, free=False).reduced.frame
+    proof = {
+        "frame": None if frame is None else frame.tolist(),
+        "tree": base64.b64encode(tree.records).decode("ascii"),
+    }
+    check: Any = checker.check_tree
+    scaled = Fraction(limit) * 2**40 / Fraction(rows.scale)
+    check(flat, proof, scaled * (1 + Fraction(1, 10**9)), False, rows.matrix.shape[2])
+    with pytest.raises(ValueError, match="below beta"):
+        check(flat, proof, scaled / 2, False, rows.matrix.shape[2])
+
+
+@settings(max_examples=300)
 @given(priced())
 def test_branch_and_bound_agrees_with_enumeration(problem: tuple[Rows, Array]) -> None:
     rows, residual = problem
@@ -302,9 +321,11 @@ def test_branch_and_bound_agrees_with_enumeration(problem: tuple[Rows, Array]) -
     assert max(relax(form, sign * form.coefficients(residual)) for sign in (1.0, -1.0)) >= exact * (1.0 - 1e-12)
     if exact == 0.0:
         return
-    deadline = time.monotonic() + 60.0
+    deadline = time.monotonic() + 600.0
     proved = BranchAndBound(form, residual).run([1.01 * exact], deadline)
     assert exact * (1.0 - 1e-12) <= proved.upper <= 1.0101 * exact
+    assert proved.tree is not None
+    recheck_tree(rows, residual, proved.tree, proved.upper)
     refused = BranchAndBound(form, residual).run([0.99 * exact], deadline)
     assert refused.tree is None
     assert refused.direction is not None
@@ -324,7 +345,7 @@ def test_planted_neurons_are_found(p: int) -> None:
     features = np.maximum(rows.matrix[:, 0] @ neuron, 0.0)
     residual = features - 0.5 * features.mean()
     price = float(residual @ features)
-    found = BranchAndBound(form, residual).run([0.999 * price], time.monotonic() + 60.0)
+    found = BranchAndBound(form, residual).run([0.999 * price], time.monotonic() + 600.0)
     assert found.tree is None
     assert found.direction is not None
     assert found.value > 0.998 * price

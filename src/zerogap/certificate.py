@@ -36,7 +36,7 @@ PROOFS = {
     "relaxation": "every direction bounded by a relaxation (docs/theory.md)",
     "closed form": "the largest price of all neurons in closed form (docs/theory.md)",
 }
-FORMAT = "zerogap-certificate-2"
+FORMAT = "zerogap-certificate-3"
 CNN_SOURCE = "Ergen and Pilanci (ICLR 2021), sum and average pooling"
 
 

@@ -2,7 +2,6 @@
 Standard library only; exact rational arithmetic but for logarithms. The format: docs/proofs.md."""
 
 import base64
-import collections
 import itertools
 import json
 import math
@@ -88,9 +87,9 @@ def count_cells(rows, dimension):
 
 def check_tree(flat, proof, limit, free, q):
     """Every leaf is a cone where both signs of sum_j a_j (m_j . u)_+ are at most limit ||E u||."""
-    merged = collections.Counter()
+    merged = {}
     for row, a in flat:
-        merged[tuple(row)] += a
+        merged[tuple(row)] = merged.get(tuple(row), 0) + a
     rows = [(a, list(row)) for row, a in merged.items() if any(row)]
     if proof["frame"] is not None:  # rows Q c + e: what e loses, and how far Q is from an isometry
         frame, unit = whole(proof["frame"])
@@ -115,11 +114,11 @@ def check_tree(flat, proof, limit, free, q):
                     base = [b + a * v for b, v in zip(base, row)]
                 items = [item for item in items if min(item[2]) < 0 < max(item[2])]
                 record, used = records[used], used + 1
-                if record:
+                if record < 256:
                     stack += halves(vertices, items, base, q, *divmod(record - 1, 16))
-                    continue
-                check_leaf(vertices, items, base, records[used : used + q + free], limit * limit, q)
-                used += q + free
+                else:
+                    start, used = used, used + (record - 255) * (q + free + 1) - 1
+                    check_leaf(vertices, items, base, records[start:used].tolist(), limit * limit, q)
     need(used == len(records), "a tree that ends with its roots")
 
 
@@ -133,24 +132,25 @@ def halves(vertices, items, base, q, i, j):
         yield vertices[:k] + [middle] + vertices[k + 1 :], below, base
 
 
-def check_leaf(vertices, items, base, weights, square, q):
+def check_leaf(vertices, items, base, fields, square, q):
     """g <= heights . x <= t ||V weights|| on the cone, t the largest ratio of a height to V weights . v."""
-    bits = [max(map(abs, v[:q])).bit_length() for v in vertices]
+    *cuts, weights = (fields[k : k + len(vertices) + 1] for k in range(0, len(fields), len(vertices) + 1))
+    bits, total = [max(map(abs, v[:q])).bit_length() for v in vertices], sum(share for share, *_ in cuts)
     vertices = [[x << max(bits) - b for x in v] for v, b in zip(vertices, bits)]
-    heights = [dot(base, v) for v in vertices]
+    heights = [total * dot(base, v) for v in vertices]
     for a, _, values in items:
         values = [x << max(bits) - b for x, b in zip(values, bits)]
-        if a > 0 or sum(values) * 10**9 > sum(map(abs, values)):
-            heights = [h + a * (max(v, 0) if a > 0 else v) for h, v in zip(heights, values)]
+        theta = total if a > 0 else sum(s for s, *x in cuts if dot(x, values) * 10**7 > sum(map(abs, values)))
+        heights = [h + a * theta * (v if a < 0 else max(v, 0)) for h, v in zip(heights, values)]
     middle = [dot(weights, column) for column in list(zip(*vertices))[:q]]
     size = dot(middle, middle) * square.denominator
-    for h, product in zip(heights, (dot(v, middle) for v in vertices)):
+    for h, product in zip(heights, (total * dot(v, middle) for v in vertices)):
         need(h <= 0 or (product > 0 and h * h * size <= square.numerator * product**2), "leaves below beta")
 
 
 def check(c, X, y, sample_weight=None):
     """The claims that hold; raises an exception if one does not."""
-    need(c["format"] == "zerogap-certificate-2" and c["scope"] in ("global", "sampled"), "a known format and scope")
+    need(c["format"] == "zerogap-certificate-3" and c["scope"] in ("global", "sampled"), "a known format and scope")
     ev, arch, loss = c["evidence"], c["architecture"], c["loss"]
     beta, high, low = (Fraction(c[name]) for name in ("beta", "objective", "lower_bound"))
     net, proof, free = ev["network"], ev["proof"], arch["bias"] == "free"

@@ -366,12 +366,13 @@ def _show(summary: Summary) -> None:
 
 
 def _write_folder(out: Path, result: Result, summary: Summary, training: Dataset) -> None:
+    # Whenever a run is killed, a certificate in the folder speaks of the network and the data beside it.
+    (out / "certificate.json").unlink(missing_ok=True)
     result.network.save(out / "network.safetensors")
-    result.certificate.save(out / "certificate.json")
-    # What the certificate speaks of, for 'zerogap check'.
     buffer = io.BytesIO()
     np.savez_compressed(buffer, X=_inputs(result.network.architecture, training), y=training.y)
     write_atomically(out / "training-data.npz", buffer.getvalue())
+    result.certificate.save(out / "certificate.json")
     _write_json(out / "history.json", [record.to_dict() for record in result.history])
     _write_json(out / "summary.json", summary.to_dict())
     try:

@@ -27,12 +27,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.oracles import kernels
+from zerogap.oracles import kernels, nodes, simplicial
 from zerogap.oracles.form import Form
 
 Array = NDArray[np.float64]
-plant: Any = kernels.plant
-explore: Any = kernels.explore
+plant: Any = nodes.plant
+explore: Any = nodes.explore
 
 LARGEST_DIMENSION = 12
 """Beyond it the first 2^p cones alone are out of reach."""
@@ -117,7 +117,7 @@ def rounding_of_heights(count: int, dimension: int, mass: float) -> float:
     Each of N products carries one rounding for every coordinate and generation (fewer than 500), and sums of
     N terms one for every term; |m . v| <= 2 sum_i B_i |v_i| also with a free bias.
     """
-    return 2.0**-51 * (count + 2 * dimension + 520) * mass
+    return 2.0**-51 * (count + 2 * dimension + 600) * mass
 
 
 def available_cores() -> int:
@@ -222,21 +222,21 @@ class BranchAndBound:
         plant(rows, coefficients, self._reach.size, root, *stacks)
         packer, packed, top = zlib.compressobj(1), b"", 0
         while True:
-            status, top, nodes, used, value = explore(
+            status, top, count, used, value = explore(
                 rows, coefficients, self._reach, self._doubt, run.margin, BUDGET, top, *stacks, records, point
             )
-            self.nodes += nodes
-            run.nodes += nodes
+            self.nodes += count
+            run.nodes += count
             packed += packer.compress(records[:used].astype("<u2").tobytes())
-            if status == kernels.DONE:
+            if status == simplicial.DONE:
                 return packed + packer.flush()
-            if status == kernels.BETTER:
+            if status == simplicial.BETTER:
                 run.better[index] = value, point.copy()
-            if status == kernels.EXHAUSTED:
+            if status == simplicial.EXHAUSTED:
                 climbed, where = self._climb(coefficients, stacks[0][top])
                 if climbed > run.margin:
                     run.better[index] = climbed, where
-            if status != kernels.PAUSED:
+            if status != simplicial.PAUSED:
                 run.stop(index)
             if run.stopped(index):
                 return None
@@ -289,11 +289,12 @@ class _Run:
         if not hasattr(self._local, "memory"):
             stacks = (
                 np.empty((DEPTH, p, p)),
-                np.empty((DEPTH, count, p)),
+                np.empty((DEPTH, p, count)),
                 np.empty((DEPTH, count), dtype=np.int64),
-                np.empty(DEPTH, dtype=np.int64),
+                np.empty((DEPTH, 2), dtype=np.int64),
                 np.empty((DEPTH, p)),
             )
-            self._local.memory = stacks, np.empty((p + 1) * (BUDGET + 1), dtype=np.uint16), np.empty(p)
+            longest = 1 + nodes.CUTS * (p + 1) + p
+            self._local.memory = stacks, np.empty(longest * (BUDGET + 1), dtype=np.uint16), np.empty(p)
         found: tuple[tuple[NDArray[Any], ...], NDArray[np.uint16], Array] = self._local.memory
         return found

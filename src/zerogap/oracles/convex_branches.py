@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.features import Features
-from zerogap.oracles import convex_kernels, kernels
+from zerogap.oracles import convex_kernels, simplicial
 from zerogap.oracles.branch_and_bound import CLIMBS, DEPTH, STARTS, available_cores, roots
 from zerogap.oracles.feature_search import climb
 from zerogap.rounding import gamma
@@ -193,15 +193,15 @@ class ConvexBranches:
                 point,
             )
             self.nodes += nodes
-            if status == kernels.DONE:
+            if status == simplicial.DONE:
                 return True
-            if status == kernels.BETTER:
+            if status == simplicial.BETTER:
                 run.better[index] = self._reduced.direction(point.copy())
-            if status == kernels.EXHAUSTED:
+            if status == simplicial.EXHAUSTED:
                 value, where = self._climb(stacks[0][top])
                 if value > run.threshold * self._unit * (1.0 + 1e-12):
                     run.better[index] = where
-            if status != kernels.PAUSED:
+            if status != simplicial.PAUSED:
                 run.stop(index)
             if run.stopped(index):
                 return False

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from zerogap.oracles.kernels import BETTER, DONE, EXHAUSTED, PAUSED, best_weights, cap, edge_width, halved
+from zerogap.oracles.quadratic import largest
+from zerogap.oracles.simplicial import BETTER, DONE, EXHAUSTED, PAUSED, cap, edge_width, halved
 
 TINY = 2.0**-500
 """More than squares of heights lose by underflow, for rows and coefficients of the order of one."""
@@ -139,7 +140,8 @@ def explore(
     p, q, a = pieces.shape[1], reach.size, decided.shape[1]
     heights, weights, rounded = np.empty(p), np.empty(p), np.empty(p, np.uint16)
     above, below, inner = np.empty((a, p)), np.empty((a, p)), np.empty(a)
-    gram, u, middle, peak = np.empty((p, p)), np.empty(p), np.empty(p), np.empty(p)
+    gram, lower = np.empty((p, p)), np.empty((p, p))
+    u, middle, peak = np.empty(p), np.empty(p), np.empty(p)
     nodes, best = 0, 0.0
     while top >= 0:
         if nodes >= budget or top + 2 >= vertices.shape[0]:
@@ -163,7 +165,7 @@ def explore(
                 height = max(above[o, i], -below[o, i])
                 total += height * height
             heights[i] = np.sqrt(total) + TINY
-        best_weights(gram, heights, weights)
+        largest(gram, heights, weights, lower)
         if cap(vertices[top], gram, heights, weights, reach, doubt, rounded) <= threshold:
             top -= 1
             continue
