@@ -15,7 +15,7 @@ from zerogap.generation import Generation, Round
 from zerogap.global_referee import GlobalReferee
 from zerogap.history import Iteration
 from zerogap.network import Network
-from zerogap.oracles.branch_and_bound import BranchAndBound, Tree
+from zerogap.oracles.branch_and_bound import BranchAndBound, Tree, compiled
 from zerogap.oracles.relaxation import relax
 from zerogap.oracles.search import random_starts, search
 from zerogap.question import Question
@@ -175,6 +175,7 @@ class GlobalRun:
         balanced = self.referee.feasible(residual)
         if balanced is None:
             return None
+        compiled()
         form, beta, started = self.referee.form, self.question.beta, time.monotonic()
         branches = BranchAndBound(form, balanced)
         direction = None
@@ -246,6 +247,7 @@ def price_bounds(question: Question, tol: float, seconds: float, rng: np.random.
     residual = referee.feasible(null_residual(question))
     if residual is None or not referee.form.rows.size or not residual.any():
         return 0.0, 0.0
+    compiled()
     deadline = time.monotonic() + seconds
     maxima = search(referee.form, residual, random_starts(referee.form, 2000, rng))
     lower, upper = maxima.price, np.inf

@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -123,6 +124,15 @@ def rounding_of_heights(count: int, dimension: int, mass: float) -> float:
 def available_cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def compiled() -> None:
+    """Have the loops compiled, so that the first proof on a machine does not spend its seconds on that."""
+    rows, coefficients, reach = np.eye(2), np.ones(2), np.ones(2)
+    stacks, records, point = _Run(np.inf, 0.0).memory(2, 2)
+    plant(rows, coefficients, 2, np.eye(2), *stacks)
+    explore(rows, coefficients, reach, 0.0, np.inf, 1, 0, *stacks, records, point)
 
 
 class BranchAndBound:

@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 
 from zerogap.oracles.quadratic import largest
-from zerogap.oracles.simplicial import BETTER, DONE, EXHAUSTED, FINEST, PAUSED, cap, edge_width, halved
+from zerogap.oracles.simplicial import BETTER, DONE, EXHAUSTED, PAUSED, cap, edge_width, halved
 
 LEAF = 256
 """Record of a leaf with k cuts: LEAF + k; a split of edge (i, j) is 1 + 16 i + j."""
