@@ -38,6 +38,9 @@ Trained = tuple[Network, Certificate, tuple[Iteration, ...], Status]
 FAINT = 1e-7
 """Singular vectors with a smaller share of the largest singular value do not enter the group lasso."""
 
+NEAR = 0.99
+"""Singular vectors of the gradient of a residual do, if their price is above this share of beta."""
+
 POLISHES = 40
 """Group lassos, each over the singular vectors of the one before, at most."""
 
@@ -181,25 +184,33 @@ class _Run:
             if self._stopped() or self._gap() <= 0.3 * self._tol or self._gap() > PROGRESS * gap:
                 break
             gap = self._gap()
-            polished = self._polished(maps, blocks, used)
+            polished = self._polished(maps, blocks, residual, used)
             if polished is None:
                 break
             blocks, residual = polished
         return residual
 
-    def _polished(self, maps: Array, blocks: Array, used: NDArray[np.intp]) -> tuple[Array, Array] | None:
-        """The best blocks with the same short singular vectors, and their residual."""
+    def _polished(
+        self, maps: Array, blocks: Array, residual: Array, used: NDArray[np.intp]
+    ) -> tuple[Array, Array] | None:
+        """The best blocks with given short singular vectors, and their residual.
+
+        They are those of the blocks, and those that the residual prices near beta.
+        """
         question = self._question
         # On the shorter side: fewer groups, and so many singular vectors span everything.
         turned = blocks.shape[1] > blocks.shape[2]
-        flipped = blocks.transpose(0, 2, 1) if turned else blocks
-        left, sizes, _ = np.linalg.svd(flipped, full_matrices=False)
+        if turned:
+            maps, blocks = maps.transpose(0, 1, 3, 2), blocks.transpose(0, 2, 1)
+        left, sizes, _ = np.linalg.svd(blocks, full_matrices=False)
+        dual, prices, _ = np.linalg.svd(np.tensordot(maps, residual, axes=([1], [0])), full_matrices=False)
         gate, which = np.nonzero(sizes > FAINT * sizes.max(initial=0.0))
+        near, price = np.nonzero(prices > NEAR * question.beta)
+        vectors = np.concatenate([left[gate, :, which], dual[near, :, price]])  # (m, short)
+        gate = np.concatenate([gate, near])
         if not gate.size:
             return None
-        vectors = left[gate, :, which]  # (m, short)
-        sides = maps.transpose(0, 1, 3, 2) if turned else maps
-        each = [np.tensordot(sides[i], vector, axes=([1], [0])) for i, vector in zip(gate, vectors, strict=True)]
+        each = [np.tensordot(maps[i], vector, axes=([1], [0])) for i, vector in zip(gate, vectors, strict=True)]
         values = np.stack(each, axis=2)  # (n, long, m)
         last: Iterate | None = None
         offset = question.architecture.offset
@@ -209,11 +220,11 @@ class _Run:
                 break
         if last is None:
             return None
-        result = np.zeros_like(flipped)
+        result = np.zeros_like(blocks)
         np.add.at(result, gate, vectors[:, :, None] * last.blocks[0][:, None, :])
-        result = result.transpose(0, 2, 1) if turned else result
         outputs = np.einsum("insa,isa->n", maps, result) + last.offset
         sizes = np.linalg.svd(result, compute_uv=False)
+        result = result.transpose(0, 2, 1) if turned else result
         self._keep(question.loss.value(outputs) + question.beta * float(sizes.sum()), result, used, last.offset)
         self._hear(last.residual)
         return result, last.residual

@@ -5,7 +5,7 @@ r"""A barrier method on the dual of programs with nuclear norms.
 
 With one row (p = 1) that is the group lasso. For mu -> 0 the points
 
-    r(mu) = argmin  L*(-r) - mu sum_i log det(beta^2 I - G_i G_i')   (- mu sum_s log q_s (1 - q_s) for the hinge loss)
+    r(mu) = argmin  L*(-r) - mu sum_i log det(beta^2 I - G_i G_i')   (- mu sum_s log q_s (1 - q_s) for margin losses)
 
 are dual feasible, and Z_i = 2 mu (beta^2 I - G_i G_i')^{-1} G_i fits them: f = A(Z) + b 1 in the optimality conditions.
 Newton's method in the n entries of r; in the bases of singular vectors G = U diag(g) V' the Hessian of the barrier is
@@ -26,20 +26,23 @@ from zerogap.losses import Loss
 
 Array = NDArray[np.float64]
 
-REDUCTION = 0.1
-"""mu falls by this factor from one central point to the next."""
+REDUCTION, LEAST_REDUCTION = 0.1, 0.7
+"""mu falls by the first factor from one central point to the next, and by no less than the second."""
 
-CENTRED = 1e-2
-"""Squared Newton decrement, in units of mu, up to which a point counts as central."""
+CENTRED, NEARLY = 1e-2, 1.0
+"""Squared Newton decrement, in units of mu, at which a point counts as central, and with which it is made do."""
 
 INSIDE = 0.9
 """Share of the way to the boundary that a step may go."""
 
-STEPS = 40
-"""Newton steps for one mu."""
+FIRST_STEPS, STEPS = 60, 12
+"""Newton steps for the first mu, and for each of the others."""
 
-HALVINGS = 30
-"""Of a step before it counts as none."""
+CURVED, QUADRATIC = 0.3, 0.1
+"""What a line search leaves of the slope; below this squared decrement, in units of mu, a full step needs no search."""
+
+TRIALS = 40
+"""Step lengths that a line search tries, at most."""
 
 PATIENCE = 3
 """Central points that do not raise the dual objective before giving up; rounding ends all progress somewhere."""
@@ -113,7 +116,7 @@ class SpectralBarrier:
         self._flat = self._maps.transpose(1, 0, 2, 3).reshape(maps.shape[1], -1)
         self._conjugate = _Conjugate(loss)
         n, short = maps.shape[1], min(maps.shape[2:])
-        self._count = 2 * maps.shape[0] * short + (0 if loss.smooth else 2 * n)
+        self._count = 2 * maps.shape[0] * short + (2 * n if loss.margin else 0)
         self._passes = 0.0
 
     def __iter__(self) -> Iterator[SpectralIterate]:
@@ -125,17 +128,20 @@ class SpectralBarrier:
         if point is None:
             return
         mu = max(self._loss.value(np.zeros(point.r.size)), 1e-300) / self._count
-        highest, idle = -np.inf, 0
-        while idle < PATIENCE:
-            centred = self._centre(point, mu)
-            if centred is None:
-                return
+        centred = self._centre(point, mu, FIRST_STEPS)
+        highest, idle, share = -np.inf, 0, REDUCTION
+        while centred is not None and idle < PATIENCE:
             point, offset = centred
             report = self._report(point, offset, mu)
             yield report
             idle = 0 if report.dual > highest else idle + 1
             highest = max(highest, report.dual)
-            mu *= REDUCTION
+            centred = self._centre(point, share * mu, STEPS)
+            # Shorter ways from one central point to the next where long ones get lost.
+            while centred is None and share < LEAST_REDUCTION:
+                share = float(np.sqrt(share))
+                centred = self._centre(point, share * mu, STEPS)
+            mu *= share
 
     def _at(self, r: Array) -> _Point | None:
         count, _, p, a = self._maps.shape
@@ -157,40 +163,49 @@ class SpectralBarrier:
 
     # -- Newton's method -----------------------------------------------------------------------------
 
-    def _centre(self, point: _Point, mu: float) -> tuple[_Point, float] | None:
-        """r(mu) and the offset, from a feasible point near by."""
-        offset = 0.0
-        for _ in range(STEPS):
+    def _centre(self, point: _Point, mu: float, steps: int) -> tuple[_Point, float] | None:
+        """r(mu) and the offset, from a feasible point near by; None if that takes more than so many steps."""
+        offset, decrement = 0.0, np.inf
+        for _ in range(steps):
             self._passes += 2.0
             first, second = self._conjugate.derivatives(point.r, mu)
             gradient = first + self._flat @ point.blocks(self._beta, mu).reshape(-1)
             try:
                 step, offset = self._step(gradient, second, np.sqrt(mu) * self._factor(point), point.r)
             except np.linalg.LinAlgError:
-                return None
-            decrement = -float((gradient + offset) @ step)
-            if not np.isfinite(decrement):
-                return None
-            length = min(1.0, INSIDE * self._conjugate.longest(point.r, step))
-            value = self._value(point, mu)
-            for _ in range(HALVINGS):
-                moved = self._at(point.r + length * step)
-                if moved is not None and float(moved.values.max(initial=0.0)) < self._beta:
-                    # Close to the centre rounding hides the decrease.
-                    close = decrement <= 0.1 * mu
-                    if close or self._value(moved, mu) <= value - 0.1 * length * decrement:
-                        point = moved
-                        break
-                length *= 0.5
-            else:
-                return point, offset
-            if decrement <= CENTRED * mu and length == 1.0:
                 break
-        return point, offset
+            decrement = -float((gradient + offset) @ step)
+            moved = self._search(point, step, mu, decrement) if np.isfinite(decrement) else None
+            if moved is None:
+                break
+            point = moved
+            if decrement <= CENTRED * mu:
+                break
+        # At the end rounding keeps points from the centre.
+        return (point, offset) if decrement <= NEARLY * mu else None
 
-    def _value(self, point: _Point, mu: float) -> float:
-        barrier = np.log((self._beta - point.values) * (self._beta + point.values)).sum()
-        return self._conjugate.value(point.r, mu) - mu * float(barrier)
+    def _search(self, point: _Point, step: Array, mu: float, decrement: float) -> _Point | None:
+        """A point on the ray where the slope has fallen by CURVED, or the one after a full step close to the centre.
+
+        Steps that only descend creep along the boundary for ever, or come so close to it that Newton's method, which
+        doubles the distance at best, needs many steps to get away.
+        """
+        low, high = 0.0, INSIDE * self._conjugate.longest(point.r, step)
+        length, best = min(1.0, high), None
+        for _ in range(TRIALS):
+            moved = self._at(point.r + length * step)
+            slope = np.inf
+            if moved is not None and float(moved.values.max(initial=0.0)) < self._beta:
+                first, _ = self._conjugate.derivatives(moved.r, mu)
+                slope = float((first + self._flat @ moved.blocks(self._beta, mu).reshape(-1)) @ step)
+                if abs(slope) <= CURVED * decrement or (length == 1.0 and decrement <= QUADRATIC * mu):
+                    return moved
+            if slope > 0.0:
+                high = length
+            else:
+                low, best = length, moved
+            length = 2.0 * low if 0.0 < 2.0 * low < high else 0.5 * (low + high)
+        return best
 
     def _factor(self, point: _Point) -> Array:
         """B with B B' the Hessian of the barrier for mu = 1, (n, columns)."""
@@ -240,31 +255,23 @@ class SpectralBarrier:
 
 
 class _Conjugate:
-    """L*(-r), plus mu times the barrier of the box for the hinge loss; q = y r / c for the margin losses."""
+    """L*(-r), plus mu times the barrier of the box of margin losses; q = y r / c for those."""
 
     def __init__(self, loss: Loss) -> None:
         self._loss = loss
 
-    def _share(self, r: Array) -> Array:
-        return self._loss.targets * r / self._loss.weights
-
-    def value(self, r: Array, mu: float) -> float:
-        value = self._loss.conjugate(-r)
-        if self._loss.smooth:
-            return value
-        q = self._share(r)
-        return value - mu * float(np.log(q).sum() + np.log1p(-q).sum())
-
     def derivatives(self, r: Array, mu: float) -> tuple[Array, Array]:
         """The gradient, which is -f without the barrier, and the diagonal of the Hessian."""
         loss = self._loss
-        if loss.name == "squared":
+        if not loss.margin:
             return r / loss.weights - loss.targets, 1.0 / loss.weights
-        q = self._share(r)
-        if loss.name == "logistic":
-            return loss.targets * (np.log(q) - np.log1p(-q)), 1.0 / (loss.weights * q * (1.0 - q))
+        q = loss.targets * r / loss.weights
         slope = loss.targets * (1.0 / (1.0 - q) - 1.0 / q) / loss.weights
-        return mu * slope - loss.targets, mu * (1.0 / q**2 + 1.0 / (1.0 - q) ** 2) / loss.weights**2
+        curvature = (1.0 / q**2 + 1.0 / (1.0 - q) ** 2) / loss.weights**2
+        if loss.smooth:
+            entropy = loss.targets * (np.log(q) - np.log1p(-q)), 1.0 / (loss.weights * q * (1.0 - q))
+            return entropy[0] + mu * slope, entropy[1] + mu * curvature
+        return mu * slope - loss.targets, mu * curvature
 
     def longest(self, r: Array, step: Array) -> float:
         """The step length at which r meets the end of its box."""
