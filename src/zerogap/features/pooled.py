@@ -77,8 +77,8 @@ class PooledFeatures(Features):
 
     @cached_property
     def maxima(self) -> Maxima | None:
-        """None for gated neurons: their features are linear."""
-        if self.gates is not None:
+        """None for linear features."""
+        if self.gates is not None or self.slope == 1.0:
             return None
         return Maxima.of(
             self.rows,

@@ -29,7 +29,7 @@ from zerogap.features import Features
 from zerogap.oracles import convex_kernels, simplicial
 from zerogap.oracles.branch_and_bound import CLIMBS, DEPTH, STARTS, available_cores, roots
 from zerogap.oracles.feature_search import climb
-from zerogap.rounding import gamma
+from zerogap.rounding import gamma, lengths
 
 Array = NDArray[np.float64]
 plant: Any = convex_kernels.plant
@@ -92,12 +92,14 @@ class ConvexBranches:
             return
         self._maxima, self._reduced = maxima, maxima.form.reduced
         coefficients = maxima.coefficients(residual)
-        # Powers of two bring rows and coefficients to the order of one, without rounding.
-        sizes = [np.frexp(np.abs(part).max(initial=0.0))[1] for part in (coefficients, maxima.pieces)]
-        self._coefficients, self._pieces = np.ldexp(coefficients, -sizes[0]), np.ldexp(maxima.pieces, -sizes[1])
+        self._q = maxima.pieces.shape[1] - int(features.free)
+        # Powers of two bring rows and coefficients to the order of one, without rounding; a free bias is measured in
+        # the same unit, so that its entries stay as they are.
+        sizes = [np.frexp(np.abs(part).max(initial=0.0))[1] for part in (coefficients, maxima.pieces[:, : self._q])]
+        self._coefficients, self._pieces = np.ldexp(coefficients, -sizes[0]), maxima.pieces.copy()
+        self._pieces[:, : self._q] = np.ldexp(maxima.pieces[:, : self._q], -sizes[1])
         self._lost = float(np.abs(self._coefficients) @ np.ldexp(maxima.lost, -sizes[1]))
-        self._unit = float(np.ldexp(maxima.scale, sizes[0] + sizes[1]))
-        self._q = self._pieces.shape[1] - int(features.free)
+        self._unit, self._bias = float(np.ldexp(maxima.scale, sizes[0] + sizes[1])), int(sizes[1])
         largest = np.abs(self._pieces[:, : self._q]).max(axis=0, initial=0.0)
         exponent = np.frexp(largest)[1] - (np.frexp(largest)[0] == 0.5)
         self._reach = np.ldexp(1.0, exponent)
@@ -168,7 +170,7 @@ class ConvexBranches:
         if run.better:
             direction = run.better[min(run.better)]
             pull = np.tensordot(self._residual, self._features.forward(direction[None])[0], axes=1)
-            return False, float(np.linalg.norm(pull)), direction
+            return False, float(lengths(pull.T)[0]), direction
         return all(done), 0.0, None
 
     def _root(self, index: int, root: Array, run: _Run) -> bool:
@@ -195,9 +197,15 @@ class ConvexBranches:
             self.nodes += nodes
             if status == simplicial.DONE:
                 return True
+<<<<<<< HEAD
             if status == simplicial.BETTER:
                 run.better[index] = self._reduced.direction(point.copy())
             if status == simplicial.EXHAUSTED:
+=======
+            if status == kernels.BETTER:
+                run.better[index] = self._direction(point)
+            if status == kernels.EXHAUSTED:
+>>>>>>> convexbb
                 value, where = self._climb(stacks[0][top])
                 if value > run.threshold * self._unit * (1.0 + 1e-12):
                     run.better[index] = where
@@ -206,9 +214,15 @@ class ConvexBranches:
             if run.stopped(index):
                 return False
 
+    def _direction(self, point: Array) -> Array:
+        """The neuron (p,) of a point of the search."""
+        point = point.copy()
+        point[self._q :] = np.ldexp(point[self._q :], self._bias)
+        return self._reduced.direction(point)
+
     def _climb(self, cone: Array) -> tuple[float, Array]:
         """The best price near a cone that cannot be split any more, and where (as in ``BranchAndBound``)."""
-        unit = self._features.unit(self._reduced.direction(cone[:1]))
+        unit = self._features.unit(self._direction(cone[0])[None])
         rng = np.random.default_rng(0)
         starts = [unit + distance * rng.standard_normal((STARTS, unit.shape[1])) for distance in CLIMBS]
         points, values = climb(self._features, self._residual, self._features.unit(np.concatenate([unit, *starts])))
