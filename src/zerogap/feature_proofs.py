@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from zerogap.feature_referee import FeatureReferee
 from zerogap.features import Features
-from zerogap.oracles.convex_branches import ConvexBranches
+from zerogap.oracles.convex_branches import ConvexBranches, compiled
 from zerogap.thresholds import falling, largest_price
 
 Array = NDArray[np.float64]
@@ -71,6 +71,7 @@ class FeatureProver:
         """
         if self.effort <= self.spent:
             return None
+        compiled()
         started, before = time.monotonic(), self.nodes
         branches = ConvexBranches(self.features, residual)
         if not branches.possible:

@@ -20,16 +20,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.features import Features
+from zerogap.features.pooled import PooledFeatures
 from zerogap.oracles import convex_kernels, simplicial
 from zerogap.oracles.branch_and_bound import CLIMBS, DEPTH, STARTS, available_cores, roots
 from zerogap.oracles.feature_search import climb
 from zerogap.rounding import gamma, lengths
+from zerogap.rows import Rows
 
 Array = NDArray[np.float64]
 plant: Any = convex_kernels.plant
@@ -67,6 +70,14 @@ class Found:
     direction: Array | None
     nodes: int
     interrupted: bool
+
+
+@cache
+def compiled() -> None:
+    """Have the loops compiled, so that the first proof on a machine does not spend its seconds on that."""
+    rows = np.random.default_rng(0).standard_normal((2, 2, 2))
+    features = PooledFeatures(Rows(rows))
+    ConvexBranches(features, np.array([1.0, -1.0]), workers=1).run([1e9], np.inf)
 
 
 class ConvexBranches:
@@ -197,15 +208,9 @@ class ConvexBranches:
             self.nodes += nodes
             if status == simplicial.DONE:
                 return True
-<<<<<<< HEAD
             if status == simplicial.BETTER:
-                run.better[index] = self._reduced.direction(point.copy())
-            if status == simplicial.EXHAUSTED:
-=======
-            if status == kernels.BETTER:
                 run.better[index] = self._direction(point)
-            if status == kernels.EXHAUSTED:
->>>>>>> convexbb
+            if status == simplicial.EXHAUSTED:
                 value, where = self._climb(stacks[0][top])
                 if value > run.threshold * self._unit * (1.0 + 1e-12):
                     run.better[index] = where
