@@ -100,13 +100,15 @@ def test_many_gates_are_found_as_they_are_needed() -> None:
     assert abs(result.certificate.objective - value) <= 1e-6 * value
 
 
-def test_images() -> None:
+@pytest.mark.parametrize("loss", LOSSES)
+def test_images(loss: str) -> None:
+    """Also smooth ones, whose patches all look alike: the null residual is then far from every central point."""
     rng = np.random.default_rng(4)
-    X, y = rng.standard_normal((60, 9, 9)), rng.permutation(np.resize([1.0, -1.0], 60))
-    for loss in LOSSES:
-        result = train(zg.LinearCNN(3), X, y, loss=loss, beta=2.0, tol=1e-7)
+    noise, y = rng.standard_normal((60, 9, 9)), rng.permutation(np.resize([1.0, -1.0], 60))
+    for X, tol in ((noise, 1e-7), (noise.cumsum(axis=1).cumsum(axis=2), 1e-6)):
+        result = train(zg.LinearCNN(3), X, y, loss=loss, beta=2.0, tol=tol)
         assert result.status is zg.Status.OPTIMAL
-        assert result.certificate.gap <= 1e-7
+        assert result.certificate.gap <= tol
         assert result.network.width <= 10
 
 

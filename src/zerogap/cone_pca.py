@@ -35,8 +35,8 @@ TIGHT = 1e-8
 DRAWN = 1e-6
 """Points are drawn towards the centre of the cone by at most this share."""
 
-SHARE = 1e-2
-"""Of a penalised bias in a free one, for the semidefinite program; bounds grow by half its square."""
+SHARE = 1e-4
+"""What a free entry costs in the semidefinite program, in units of its reach; bounds grow by half of it."""
 
 ASCENTS, STILL = 200, 1e-10
 """Steps of a local ascent, at most, and the relative gain that ends it."""
@@ -129,19 +129,20 @@ def _by_bounds(lower: Array, cone: _Cone, free: bool, floor: float, doubt: float
     """A local maximum, and bounds over the used rows until one meets it or the floor."""
     left = np.linalg.svd(lower, full_matrices=False)[0][:, 0]
     best, value = _ascended(lower, cone, [left, -left, cone.centre], free=free)
-    units, stretch = np.ones(lower.shape[0]), 1.0
+    units, weights, stretch = np.ones(lower.shape[0]), np.ones(lower.shape[0]), 1.0
     if free:
         # |b| <= reach ||v|| in the cone (``bounded_bias``).
         reach = np.linalg.norm(cone.generators[:, :-1], axis=1) / np.abs(cone.generators[:, -1])
-        units[-1], stretch = float(reach.max()) / SHARE, float(np.sqrt(1.0 + SHARE**2)) * (1.0 + 1e-12)
+        units[-1], weights[-1] = float(reach.max()) * (1.0 + 1e-12), SHARE
+        stretch = float(np.sqrt(1.0 + SHARE)) * (1.0 + 1e-12)
     scaled = lower * units[:, None]
     upper = np.inf
     while True:
         count = cone.used.size
         rows = cone.generators[cone.used] * units
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        bound, direction = doubly_nonnegative_bound(scaled, rows, tol=0.1 * TIGHT)
-        upper = min(upper, (bound + doubt * float(np.linalg.norm(scaled))) * stretch)
+        bound, direction = doubly_nonnegative_bound(scaled, rows, weights, tol=0.1 * TIGHT)
+        upper = min(upper, (bound + 2.0 * doubt * float(np.linalg.norm(scaled))) * stretch)
         if upper <= max(floor, value * (1.0 + TIGHT)):
             break
         found, attained = _ascended(lower, cone, [direction * units, -direction * units], free=free)

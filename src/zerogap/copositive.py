@@ -2,10 +2,10 @@ r"""A convex bound of cone-constrained principal components, where faces are too
 
 For u in {K u >= 0} and a symmetric N >= 0, entry by entry, u' K' N K u >= 0. So
 
-    max { u' M u : K u >= 0, ||u|| <= 1 } <= largest eigenvalue of M + K' N K,
+    max { u' M u : K u >= 0, u' W u <= 1 } <= the least t with t W - M - K' N K positive semidefinite,
 
-and the best N solves a semidefinite program, the dual of the doubly non-negative relaxation (P1, relaxations). Any N is
-good for a bound; the solver's is checked by a Cholesky factor.
+W a positive diagonal matrix. The best N solves a semidefinite program, the dual of the doubly non-negative relaxation
+(P1, relaxations). Any N is good for a bound; the solver's is checked by a Cholesky factor.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from zerogap.spectral import eigenvalue_above
 Array = NDArray[np.float64]
 
 
-def doubly_nonnegative_bound(lower: Array, generators: Array, *, tol: float = 1e-9) -> tuple[float, Array]:
-    """An upper bound of max ||L' u|| over the cone and the unit ball, and a direction that it suggests.
+def doubly_nonnegative_bound(
+    lower: Array, generators: Array, weights: Array | None = None, *, tol: float = 1e-9
+) -> tuple[float, Array]:
+    """An upper bound of max ||L' u|| over the cone and u' W u <= 1, and a direction that it suggests.
 
     Parameters
     ----------
@@ -29,6 +31,8 @@ def doubly_nonnegative_bound(lower: Array, generators: Array, *, tol: float = 1e
         L, exact.
     generators : (m, p) float64
         K: unit rows, each entry correct to a few roundings.
+    weights : (p,) float64, optional
+        The diagonal of W, at most 1; default ones.
     tol : float
         Of the solver.
 
@@ -41,7 +45,8 @@ def doubly_nonnegative_bound(lower: Array, generators: Array, *, tol: float = 1e
     unit = lower / max(scale, 1e-300)
     matrix = unit @ unit.T
     first, second = np.triu_indices(generators.shape[0], 1)
-    multipliers, direction = _solved(matrix, generators, first, second, tol)
+    weights = np.ones(p) if weights is None else weights
+    multipliers, direction = _solved(matrix, generators, weights, first, second, tol)
     nonnegative = np.maximum(multipliers, 0.0)
     products = np.zeros((generators.shape[0],) * 2)
     products[first, second] = products[second, first] = 0.5 * nonnegative
@@ -49,12 +54,17 @@ def doubly_nonnegative_bound(lower: Array, generators: Array, *, tol: float = 1e
     # M to p + r roundings of a matrix of trace 1, and the other term to those of K, N and the products.
     magnitude = float(products.sum())
     error = gamma(lower.shape[1] + 8) + gamma(2 * generators.shape[0] + 8 * p + 40) * p * magnitude + SUBNORMAL
-    upper = min(eigenvalue_above(0.5 * (shifted + shifted.T), error), eigenvalue_above(matrix, error))
+    # t W - S >= 0 if t bounds the eigenvalues of W^{-1/2} S W^{-1/2}.
+    root = np.sqrt(weights)
+    scaled = [0.5 * (part + part.T) / np.outer(root, root) for part in (shifted, matrix)]
+    least = float(weights.min())
+    error = (error + gamma(8) * (1.0 + magnitude)) / least * (1.0 + gamma(4))
+    upper = min(eigenvalue_above(part, error) for part in scaled)
     return float(np.sqrt(upper)) * scale * (1.0 + 1e-14), direction
 
 
 def _solved(
-    matrix: Array, generators: Array, first: NDArray[np.intp], second: NDArray[np.intp], tol: float
+    matrix: Array, generators: Array, weights: Array, first: NDArray[np.intp], second: NDArray[np.intp], tol: float
 ) -> tuple[Array, Array]:
     """N above the diagonal (counted twice) and the leading direction of the relaxation's matrix; zeros on failure."""
     import clarabel
@@ -63,14 +73,14 @@ def _solved(
     rows, columns = np.triu_indices(p)
     order = np.lexsort((rows, columns))
     rows, columns = rows[order], columns[order]
-    weight = np.where(rows == columns, 1.0, np.sqrt(2.0))
+    double = np.where(rows == columns, 1.0, np.sqrt(2.0))
     pairs = generators[first][:, rows] * generators[second][:, columns]
     pairs += generators[second][:, rows] * generators[first][:, columns]
     count = first.size
-    # minimise t with t I - M - sum_hk N_hk (K_h K_k' + K_k K_h') / 2 positive semidefinite and N >= 0
-    top = np.column_stack([-weight * (rows == columns), 0.5 * (pairs * weight).T])
+    # minimise t with t W - M - sum_hk N_hk (K_h K_k' + K_k K_h') / 2 positive semidefinite and N >= 0
+    top = np.column_stack([np.where(rows == columns, -weights[rows], 0.0), 0.5 * (pairs * double).T])
     constraints = sp.csc_array(np.concatenate([top, -np.eye(count, count + 1, 1)]))
-    right = np.concatenate([-weight * matrix[rows, columns], np.zeros(count)])
+    right = np.concatenate([-double * matrix[rows, columns], np.zeros(count)])
     cost = np.append(1.0, np.zeros(count))
     settings = clarabel.DefaultSettings()
     settings.verbose = False
@@ -82,5 +92,5 @@ def _solved(
     if not (np.isfinite(x).all() and np.isfinite(z).all()):
         return np.zeros(count), np.zeros(p)
     relaxed = np.zeros((p, p))
-    relaxed[rows, columns] = relaxed[columns, rows] = z / weight
+    relaxed[rows, columns] = relaxed[columns, rows] = z / double
     return x[1:], np.linalg.eigh(relaxed)[1][:, -1]

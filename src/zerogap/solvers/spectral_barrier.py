@@ -35,8 +35,11 @@ CENTRED, NEARLY = 1e-2, 1.0
 INSIDE = 0.9
 """Share of the way to the boundary that a step may go."""
 
+FALL = 0.5
+"""Beta falls by this factor on the way to the first central point."""
+
 FIRST_STEPS, STEPS = 60, 12
-"""Newton steps for the first mu, and for each of the others."""
+"""Newton steps for each beta on that way, and for each mu after it."""
 
 CURVED, QUADRATIC = 0.3, 0.1
 """What a line search leaves of the slope; below this squared decrement, in units of mu, a full step needs no search."""
@@ -120,15 +123,8 @@ class SpectralBarrier:
         self._passes = 0.0
 
     def __iter__(self) -> Iterator[SpectralIterate]:
-        start = self._at(self._null)
-        if start is None:
-            return
-        largest = float(start.values.max(initial=0.0))
-        point = self._at(0.5 * self._null * min(1.0, self._beta / largest if largest > 0.0 else 1.0))
-        if point is None:
-            return
-        mu = max(self._loss.value(np.zeros(point.r.size)), 1e-300) / self._count
-        centred = self._centre(point, mu, FIRST_STEPS)
+        mu = max(self._loss.value(np.zeros(self._null.size)), 1e-300) / self._count
+        centred = self._start(mu)
         highest, idle, share = -np.inf, 0, REDUCTION
         while centred is not None and idle < PATIENCE:
             point, offset = centred
@@ -142,6 +138,24 @@ class SpectralBarrier:
                 share = float(np.sqrt(share))
                 centred = self._centre(point, share * mu, STEPS)
             mu *= share
+
+    def _start(self, mu: float) -> tuple[_Point, float] | None:
+        """The first central point: half the null residual is near the centre for a large beta, which then falls.
+
+        A small multiple of it would be feasible at once, but far from the centre of the box of a margin loss.
+        """
+        beta, point = self._beta, self._at(0.5 * self._null)
+        if point is None:
+            return None
+        self._beta = max(beta, 2.0 * float(point.values.max(initial=0.0)))
+        centred = self._centre(point, mu, FIRST_STEPS)
+        while centred is not None and self._beta > beta:
+            share = max(FALL, beta / self._beta)
+            self._beta *= share
+            scaled = self._at(share * centred[0].r)
+            centred = None if scaled is None else self._centre(scaled, mu, FIRST_STEPS)
+        self._beta = beta
+        return centred
 
     def _at(self, r: Array) -> _Point | None:
         count, _, p, a = self._maps.shape
