@@ -17,6 +17,9 @@ from zerogap.oracles.simplicial import BETTER, DONE, EXHAUSTED, PAUSED, cap, edg
 TINY = 2.0**-500
 """More than squares of heights lose by underflow, for rows and coefficients of the order of one."""
 
+SHAPE = 0.5
+"""Weight of an edge's width against what interpolation along it costs, in units of the threshold."""
+
 
 @njit(cache=True, nogil=True)
 def plant(pieces, starts, floors, coefficients, outputs, q, root, vertices, values, members, units, sizes, decided):
@@ -140,7 +143,7 @@ def explore(
     p, q, a = pieces.shape[1], reach.size, decided.shape[1]
     heights, weights, rounded = np.empty(p), np.empty(p), np.empty(p, np.uint16)
     above, below, inner = np.empty((a, p)), np.empty((a, p)), np.empty(a)
-    gram, lower = np.empty((p, p)), np.empty((p, p))
+    gram, lower, bends = np.empty((p, p)), np.empty((p, p)), np.empty((p, p))
     u, middle, peak = np.empty(p), np.empty(p), np.empty(p)
     nodes, best = 0, 0.0
     while top >= 0:
@@ -189,12 +192,15 @@ def explore(
                     point[k] = u[k] / np.sqrt(length)
                 if value > threshold:
                     return BETTER, top, nodes, best
-        widest, first, second = -1.0, 0, 0
+        _bend(coefficients, values[top], units[top], sizes[top], bends)
+        worst, first, second = -1.0, 0, 0
         for i in range(p):
             for j in range(i):
-                width = edge_width(vertices[top], gram, i, j, reach)
-                if width > widest:
-                    widest, first, second = width, i, j
+                length = threshold * (np.sqrt(gram[i, i]) + np.sqrt(gram[j, j]))
+                width = np.sqrt(max(edge_width(vertices[top], gram, i, j, reach), 0.0))
+                cost = bends[i, j] / length + SHAPE * width
+                if cost > worst:
+                    worst, first, second = cost, i, j
         exact, factor_first, factor_second = halved(vertices[top], first, second, q)
         # In one dimension there is no edge: nothing is undecided, and only rounding keeps the cone from being a leaf.
         if not exact or first == second:
@@ -238,6 +244,23 @@ def _interpolate(coefficients, outputs, values, units, size, peak, above, below)
             for i in range(p):
                 above[o, i] += factor * values[lead, i] if lead >= 0 else 0.0
                 below[o, i] += factor * peak[i]
+
+
+@njit(cache=True, nogil=True)
+def _bend(coefficients, values, units, size, bends):
+    """How far the undecided units bend along every edge: sum |a| (phi(v_i) + phi(v_j) - phi(v_i + v_j)), for j < i."""
+    p, start = values.shape[1], 0
+    bends[:] = 0.0
+    for e in range(size):
+        j, number, floor = units[e, 0], units[e, 1], units[e, 2]
+        for i in range(p):
+            for k in range(i):
+                first = second = both = 0.0 if floor else -np.inf
+                for t in range(start, start + number):
+                    first, second = max(first, values[t, i]), max(second, values[t, k])
+                    both = max(both, values[t, i] + values[t, k])
+                bends[i, k] += abs(coefficients[j]) * (first + second - both)
+        start += number
 
 
 @njit(cache=True, nogil=True)
