@@ -28,9 +28,9 @@ from numba import njit
 from proofs import synthetic
 
 import zerogap as zg
-from zerogap.global_training import GlobalRun
 from zerogap.oracles import branch_and_bound, nodes
 from zerogap.question import Question
+from zerogap.training.all_neurons import GlobalRun
 
 ROOTS = branch_and_bound.roots
 VARIANTS = ("widest", "loss", "cuts", "all rows")

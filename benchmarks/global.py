@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 import zerogap as zg
-from zerogap.baselines import train_by_gradient
+from zerogap.training.baselines import train_by_gradient
 
 
 def synthetic(n, d, beta):

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 import zerogap as zg
-from zerogap.cone_pca import cone_maximum
+from zerogap.oracles.cone_pca import cone_maximum
 from zerogap.question import Question
-from zerogap.spectral_training import train_spectral
+from zerogap.training.spectral import train_spectral
 
 SIZES = ((50, 6), (100, 8), (200, 8), (200, 14))
 """Samples, and pixels along a side."""

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 import zerogap as zg
-from zerogap.piece_training import train_by_pieces
 from zerogap.question import Question
+from zerogap.training.pieces import train_by_pieces
 
 
 def problem(rng: np.random.Generator) -> tuple[str, Any, np.ndarray, np.ndarray, str, float, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import zerogap as zg
-from zerogap.baselines import train_by_gradient
+from zerogap.training.baselines import train_by_gradient
 
 BETA = 0.1
 STEPS = (30, 100, 300, 1000, 3000)

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 import zerogap as zg
-from zerogap.descent import Descent, stochastic
 from zerogap.question import Question
+from zerogap.training.descent import Descent, stochastic
 
 BETA = 0.1
 WIDTHS = (5, 20)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import zerogap as zg
-from zerogap.baselines import train_by_gradient
+from zerogap.training.baselines import train_by_gradient
 
 BETA = 1.0
 ARCHITECTURES = {

@@ -13,8 +13,8 @@ from scipy.optimize import minimize
 import reference
 import zerogap as zg
 from zerogap.question import Question
-from zerogap.rank_one_training import train_rank_one
-from zerogap.spectral_training import train_gated, train_spectral
+from zerogap.training.rank_one import train_rank_one
+from zerogap.training.spectral import train_gated, train_spectral
 
 cp = import_module("cvxpy")
 

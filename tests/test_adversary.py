@@ -24,7 +24,7 @@ import exact
 import zerogap as zg
 from instances import INSTANCES, LOSSES, solved
 from zerogap.arrangements import count_cells, enumerate_cells
-from zerogap.baselines import train_by_gradient
+from zerogap.training.baselines import train_by_gradient
 from zerogap.walls import find_walls
 
 Array = NDArray[np.float64]

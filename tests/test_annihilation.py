@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import exact
-from zerogap.annihilation import annihilated
+from zerogap.certificates.annihilation import annihilated
 
 Array = NDArray[np.float64]
 Exact = list[Fraction]

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import zerogap as zg
-from zerogap.baselines import train_by_gradient
+from zerogap.training.baselines import train_by_gradient
 
 Array = NDArray[np.float64]
 

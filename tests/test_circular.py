@@ -16,17 +16,17 @@ from reference import TOLERANCES, list_cells
 from test_golden import X5, Y5
 from test_pieces import BIASES, LOSSES, data, train
 from zerogap.architectures import from_config
-from zerogap.baselines import train_by_gradient
+from zerogap.certificates.feature_referee import FeatureReferee
+from zerogap.certificates.piece_pricing import best_price
 from zerogap.circulant import convolved, correlated, filter_gradient, fourier_basis
-from zerogap.feature_referee import FeatureReferee
 from zerogap.features.circular_pieces import circular_gauge
-from zerogap.piece_pricing import best_price
 from zerogap.pieces import PieceProgram
 from zerogap.question import Question
 from zerogap.report.pictures import spectra_picture
 from zerogap.rounding import gamma
 from zerogap.scope import chooser
 from zerogap.solvers.conic_prices import conic_multipliers
+from zerogap.training.baselines import train_by_gradient
 
 # Untyped, and partly created at run time.
 cp = import_module("cvxpy")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from zerogap.cone_faces import Faces
-from zerogap.cone_pca import cone_maximum
-from zerogap.copositive import doubly_nonnegative_bound
+from zerogap.oracles.cone_faces import Faces
+from zerogap.oracles.cone_pca import cone_maximum
+from zerogap.oracles.copositive import doubly_nonnegative_bound
 
 Array = NDArray[np.float64]
 
@@ -150,7 +150,7 @@ def test_the_semidefinite_bound_is_tight_for_two_rays() -> None:
 def test_deep_faces_count_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(7)
     for most in (1, 5, 20):
-        monkeypatch.setattr("zerogap.cone_faces.MOST", most)
+        monkeypatch.setattr("zerogap.oracles.cone_faces.MOST", most)
         K, _ = cone(rng, 8, 4)
         G = rng.standard_normal((4, 4))
         faces = Faces(G, K, free=False, doubt=1e-14, floor=0.0)

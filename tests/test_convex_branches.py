@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 import zerogap as zg
 from test_architectures import MAX, NONE, X5, Y5
-from zerogap.feature_training import FeatureRun
 from zerogap.features.pooled import PooledFeatures
 from zerogap.oracles.convex_branches import ConvexBranches
 from zerogap.oracles.feature_search import climb
 from zerogap.question import Question
 from zerogap.rows import Rows
+from zerogap.training.features import FeatureRun
 
 Array = NDArray[np.float64]
 

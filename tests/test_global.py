@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 import zerogap as zg
 from instances import INSTANCES
-from zerogap import checker, generation
+from zerogap import checker
 from zerogap.architectures import TwoLayer
 from zerogap.arrangements import enumerate_cells
 from zerogap.cones import project
@@ -32,6 +32,7 @@ from zerogap.oracles.form import Form
 from zerogap.oracles.relaxation import relax
 from zerogap.oracles.search import random_starts, search
 from zerogap.rows import Rows
+from zerogap.training import generation
 from zerogap.walls import find_walls
 
 Array = NDArray[np.float64]

@@ -136,7 +136,7 @@ def test_ctrl_c_returns_the_best_network_so_far(name: str, k: int) -> None:
 
 
 def test_ctrl_c_while_the_network_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    from zerogap.referee import Referee
+    from zerogap.certificates.referee import Referee
 
     def interrupt(*_: Any, **__: Any) -> float:
         raise KeyboardInterrupt

@@ -12,7 +12,7 @@ import pytest
 import zerogap as zg
 from spectral import X5, Y5, objective, optimum, train
 from zerogap.architectures import from_config
-from zerogap.feature_referee import FeatureReferee
+from zerogap.certificates.feature_referee import FeatureReferee
 from zerogap.question import Question
 from zerogap.solvers.spectral_barrier import SpectralBarrier
 

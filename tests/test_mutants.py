@@ -20,15 +20,15 @@ from scipy.optimize import minimize
 import exact
 import zerogap as zg
 from instances import INSTANCES, solved
-from zerogap.annihilation import annihilated
 from zerogap.arrangements import count_cells, enumerate_cells
+from zerogap.certificates.annihilation import annihilated
+from zerogap.certificates.pricing import Pricer
+from zerogap.certificates.ratchet import Ratchet
+from zerogap.certificates.referee import Referee
 from zerogap.cones import polar_multipliers
 from zerogap.losses import LOSSES, MarginLoss, SquaredLoss
-from zerogap.pricing import Pricer
 from zerogap.program import Program
 from zerogap.question import Question
-from zerogap.ratchet import Ratchet
-from zerogap.referee import Referee
 from zerogap.scope import choose_cells
 from zerogap.walls import find_walls
 
@@ -360,21 +360,21 @@ def no_rounding(patch: pytest.MonkeyPatch, *modules: str) -> None:
 
 
 def no_sign_check(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("zerogap.pricing._usable", lambda multipliers: multipliers)
+    patch.setattr("zerogap.certificates.pricing._usable", lambda multipliers: multipliers)
 
 
 def undefined_prices_dropped(patch: pytest.MonkeyPatch) -> None:
     no_sign_check(patch)
-    patch.setattr("zerogap.pricing.lengths_above", partial(np.linalg.norm, axis=1))
-    patch.setattr("zerogap.pricing.np", Altered(np, maximum=max))
+    patch.setattr("zerogap.certificates.pricing.lengths_above", partial(np.linalg.norm, axis=1))
+    patch.setattr("zerogap.certificates.pricing.np", Altered(np, maximum=max))
 
 
 def no_caps(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("zerogap.pricing.np", Altered(np, clip=lambda values, *_: values))
+    patch.setattr("zerogap.certificates.pricing.np", Altered(np, clip=lambda values, *_: values))
 
 
 def no_cap_on_the_scale(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("zerogap.referee.min", lambda _, largest: largest, raising=False)
+    patch.setattr("zerogap.certificates.referee.min", lambda _, largest: largest, raising=False)
 
 
 def no_scaling(patch: pytest.MonkeyPatch) -> None:
@@ -382,7 +382,7 @@ def no_scaling(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_box(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("zerogap.referee.np", Altered(np, clip=lambda values, *_: values))
+    patch.setattr("zerogap.certificates.referee.np", Altered(np, clip=lambda values, *_: values))
     patch.setattr(MarginLoss, "inside", lambda *_: True)
 
 
@@ -408,7 +408,7 @@ def one_balance_for_all_gates(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_radius(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("zerogap.annihilation.enlarged", lambda *_: 0.0)
+    patch.setattr("zerogap.certificates.annihilation.enlarged", lambda *_: 0.0)
 
 
 def no_doubt(patch: pytest.MonkeyPatch) -> None:
@@ -417,7 +417,7 @@ def no_doubt(patch: pytest.MonkeyPatch) -> None:
 
 
 def plain_lengths(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("zerogap.pricing.lengths_above", partial(np.linalg.norm, axis=1))
+    patch.setattr("zerogap.certificates.pricing.lengths_above", partial(np.linalg.norm, axis=1))
 
 
 def always_global(patch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from scipy.sparse import csr_array
 
 import zerogap as zg
-from zerogap.baselines import train_by_gradient
+from zerogap.training.baselines import train_by_gradient
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((6, 2)), RNG.standard_normal(6)

@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 import zerogap as zg
 from reference import TOLERANCES, list_cells, patches
 from test_golden import X5, Y5
-from zerogap.baselines import train_by_gradient
-from zerogap.certificate import Certificate
+from zerogap.certificates.certificate import Certificate
+from zerogap.certificates.piece_pricing import best_price
 from zerogap.features.pooled_pieces import _on_grid
 from zerogap.gauges import GroupGauge
-from zerogap.history import Iteration
-from zerogap.piece_pricing import best_price
-from zerogap.piece_recovery import inside
-from zerogap.piece_training import train_by_pieces
 from zerogap.pieces import PieceProgram
 from zerogap.question import Question
 from zerogap.scope import chooser
 from zerogap.solvers.conic_prices import conic_multipliers
 from zerogap.solvers.interrupts import Interrupt
+from zerogap.training.baselines import train_by_gradient
+from zerogap.training.history import Iteration
+from zerogap.training.piece_recovery import inside
+from zerogap.training.pieces import train_by_pieces
 
 # Untyped, and partly created at run time.
 cp = import_module("cvxpy")
@@ -385,14 +385,14 @@ def test_a_callback_stops_the_run_and_an_interrupt_keeps_the_network(monkeypatch
     def killed(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zerogap.piece_training.solve_pieces", killed)
+    monkeypatch.setattr("zerogap.training.pieces.solve_pieces", killed)
     network, certificate, _, status = train(G4, X5, Y5)
     assert (network.width, status) == (0, zg.Status.INTERRUPTED)
     assert certificate.lower_bound <= 0.3116029
 
 
 def test_a_solver_that_lies_weakens_the_bound_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = import_module("zerogap.piece_training")
+    module = import_module("zerogap.training.pieces")
     honest = module.solve_pieces
 
     def lying(*args: Any, **options: Any) -> Any:

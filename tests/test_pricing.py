@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import exact
 import zerogap as zg
-from zerogap.pricing import Pricer
+from zerogap.certificates.pricing import Pricer
 from zerogap.program import Program
 from zerogap.question import Question
 from zerogap.scope import choose_cells

@@ -13,10 +13,10 @@ import zerogap as zg
 from instances import GATED, INSTANCES, LOSSES, RELU, Instance, make, solved
 from zerogap.architectures import MLP
 from zerogap.arrangements import enumerate_cells
-from zerogap.baselines import train_by_gradient
 from zerogap.network import Network
 from zerogap.question import Question
 from zerogap.solvers import make_solver
+from zerogap.training.baselines import train_by_gradient
 
 EXACT = [name for name in INSTANCES if INSTANCES[name].gates is None]
 Shape = tuple[str, str, Any]

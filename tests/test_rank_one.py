@@ -9,7 +9,7 @@ import pytest
 
 import zerogap as zg
 from spectral import X5, Y5, best_of_many, objective, relaxed_optimum, train
-from zerogap.cell_prices import CellPricer
+from zerogap.certificates.cell_prices import CellPricer
 from zerogap.question import Question
 from zerogap.scope import choose_cells
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 import exact
 import zerogap as zg
 from instances import INSTANCES, LOSSES, Instance, solved
+from zerogap.certificates.ratchet import Ratchet
+from zerogap.certificates.referee import Referee
 from zerogap.losses import LOSSES as LOSS_CLASSES
 from zerogap.program import Program
 from zerogap.question import Question
-from zerogap.ratchet import Ratchet
-from zerogap.referee import Referee
 from zerogap.scope import choose_cells
 from zerogap.solvers import Iterate, make_solver
 

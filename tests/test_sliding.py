@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from scipy.optimize import approx_fprime
 
 import zerogap as zg
-from zerogap import smoothed
 from zerogap.architectures import TwoLayer
 from zerogap.oracles.form import Form
 from zerogap.oracles.search import random_starts
-from zerogap.quasi_newton import Point, descend
 from zerogap.question import Question
-from zerogap.sliding import Sliding, _Curvature, _Level
+from zerogap.training import smoothed
+from zerogap.training.quasi_newton import Point, descend
+from zerogap.training.sliding import Sliding, _Curvature, _Level
 
 Array = NDArray[np.float64]
 

@@ -13,16 +13,16 @@ import scipy.sparse as sp
 
 import zerogap as zg
 from reference import TOLERANCES, list_cells
-from zerogap import three_layer_pieces
-from zerogap.baselines import train_by_gradient
-from zerogap.descent import Descent, lbfgs
-from zerogap.objective import objective_above
-from zerogap.piece_training import train_by_pieces
+from zerogap.certificates.objective import objective_above
+from zerogap.features import three_layer_pieces
 from zerogap.pieces import PieceProgram
 from zerogap.question import Question
 from zerogap.rounding import gamma
 from zerogap.scope import chooser
 from zerogap.solvers.conic_pieces import solve_pieces
+from zerogap.training.baselines import train_by_gradient
+from zerogap.training.descent import Descent, lbfgs
+from zerogap.training.pieces import train_by_pieces
 
 # Untyped, and partly created at run time.
 cp = import_module("cvxpy")

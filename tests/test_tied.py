@@ -12,7 +12,7 @@ from zerogap.oracles import bilinear
 from zerogap.oracles.bilinear import bound_price
 from zerogap.oracles.tied_search import search_tied
 from zerogap.question import Question
-from zerogap.tied_training import train_tied
+from zerogap.training.tied import train_tied
 
 GOLDEN = [
     (0.1853903, 0.1853903, 1e-7),

@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from zerogap.architectures import CNN, MLP, CircularCNN, LinearCNN, ThreeLayerCNN
-    from zerogap.certificate import Certificate
+    from zerogap.certificates.certificate import Certificate
     from zerogap.certification import certify, critical_beta, critical_beta_bounds
     from zerogap.data import Dataset, load_dataset
     from zerogap.errors import (
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
         ToleranceError,
         ZerogapError,
     )
-    from zerogap.history import Iteration
     from zerogap.improvement import Improvement, improve
     from zerogap.network import Network
     from zerogap.outputs import OutputNetworks
-    from zerogap.separate_training import SeparateResult, train_separately
-    from zerogap.training import Result, train
+    from zerogap.training.history import Iteration
+    from zerogap.training.separate import SeparateResult, train_separately
+    from zerogap.training.train import Result, train
 
 _HOMES = {
     "CNN": "architectures",
-    "Certificate": "certificate",
+    "Certificate": "certificates.certificate",
     "CircularCNN": "architectures",
     "DataFileError": "errors",
     "Dataset": "data",
     "Improvement": "improvement",
     "InputError": "errors",
-    "Iteration": "history",
+    "Iteration": "training.history",
     "LinearCNN": "architectures",
     "MLP": "architectures",
     "MissingExtraError": "errors",
     "Network": "network",
     "OutputNetworks": "outputs",
-    "Result": "training",
-    "SeparateResult": "separate_training",
+    "Result": "training.train",
+    "SeparateResult": "training.separate",
     "Status": "errors",
     "ThreeLayerCNN": "architectures",
     "ToleranceError": "errors",
@@ -53,8 +53,8 @@ _HOMES = {
     "critical_beta_bounds": "certification",
     "improve": "improvement",
     "load_dataset": "data",
-    "train": "training",
-    "train_separately": "separate_training",
+    "train": "training.train",
+    "train_separately": "training.separate",
 }
 
 __all__ = [

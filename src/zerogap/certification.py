@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from zerogap.architectures import Architecture
-from zerogap.certificate import Certificate
+from zerogap.certificates.certificate import Certificate
+from zerogap.certificates.referee import Referee
 from zerogap.errors import InputError
-from zerogap.feature_training import FeatureRun, feature_price_bounds
-from zerogap.global_training import GlobalRun, price_bounds
 from zerogap.network import Network
 from zerogap.program import Program
 from zerogap.question import Question
-from zerogap.referee import Referee
-from zerogap.routes import Request, answered
 from zerogap.scope import cells_around, choose_cells, few_cells
 from zerogap.solvers import Iterate, make_solver
+from zerogap.training.all_neurons import GlobalRun, price_bounds
+from zerogap.training.features import FeatureRun, feature_price_bounds
+from zerogap.training.routes import Request, answered
 from zerogap.validation import generator, positive, seconds_of, shown
 
 

@@ -25,18 +25,18 @@ from rich.text import Text
 
 from zerogap import checker
 from zerogap.architectures import CNN, MLP, Architecture, CircularCNN, LinearCNN, ThreeLayerCNN, from_config
-from zerogap.baselines import train_by_gradient
-from zerogap.certificate import Certificate
+from zerogap.certificates.certificate import Certificate
 from zerogap.certification import certify
 from zerogap.data import NAMED_SETS, Dataset, load_dataset
 from zerogap.errors import InputError, MissingExtraError, ZerogapError
 from zerogap.files import make_folder, write_atomically
-from zerogap.history import Iteration
 from zerogap.network import Network
 from zerogap.report.pictures import filters_picture, gap_picture, spectra_picture
 from zerogap.report.scores import score, score_name
 from zerogap.report.summary import Comparison, Summary
-from zerogap.training import Result, train
+from zerogap.training.baselines import train_by_gradient
+from zerogap.training.history import Iteration
+from zerogap.training.train import Result, train
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Neural networks trained to proven global optimality."

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap.certificates.global_referee import GlobalReferee
 from zerogap.certification import check_network
 from zerogap.errors import InputError
-from zerogap.feature_training import FeatureRun
-from zerogap.global_referee import GlobalReferee
 from zerogap.network import Network
 from zerogap.oracles.search import random_starts, search
 from zerogap.question import Question
-from zerogap.training import Callback, Result, train
+from zerogap.training.features import FeatureRun
+from zerogap.training.train import Callback, Result, train
 from zerogap.validation import generator
 
 Array = NDArray[np.float64]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.certificate import Certificate
+from zerogap.certificates.certificate import Certificate
 from zerogap.errors import DataFileError, InputError
 from zerogap.files import write_atomically
 from zerogap.network import Network

@@ -12,9 +12,9 @@ from zerogap.architectures.base import Architecture
 from zerogap.architectures.convolution import Convolution
 from zerogap.errors import InputError
 from zerogap.features.three_layer import ThreeLayerFeatures
+from zerogap.features.three_layer_pieces import list_pieces
 from zerogap.pieces import Choose, Pieces
 from zerogap.rows import Rows
-from zerogap.three_layer_pieces import list_pieces
 from zerogap.validation import finite_array, one_of
 
 Array = NDArray[np.float64]

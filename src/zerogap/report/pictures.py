@@ -10,11 +10,11 @@ import numpy as np
 
 from zerogap.architectures import CircularCNN
 from zerogap.architectures.convolution import Convolution
-from zerogap.certificate import Certificate
+from zerogap.certificates.certificate import Certificate
 from zerogap.errors import InputError, MissingExtraError
 from zerogap.files import write_atomically
-from zerogap.history import Iteration
 from zerogap.network import Network
+from zerogap.training.history import Iteration
 
 SHOWN = 16
 """Neurons in the picture of the filters, those with the largest |u| |w| first."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zerogap.rounding import text_above, text_below
-from zerogap.training import Result
+from zerogap.training.train import Result
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@ r"""The price of one piece as a conic program, for its multipliers.
 
     maximise  g . v   subject to   K v >= 0,  gauge(v) <= 1      (free coordinates within ``reach``)
 
-Clarabel solves it; what it returns is a proposal that ``zerogap.piece_pricing`` turns into a bound.
+Clarabel solves it; what it returns is a proposal that ``zerogap.certificates.piece_pricing`` turns into a bound.
 """
 
 from __future__ import annotations

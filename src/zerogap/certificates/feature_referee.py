@@ -11,12 +11,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.annihilation import annihilated, balanced_on_grid
-from zerogap.certificate import Certificate, Scope
+from zerogap.certificates.annihilation import annihilated, balanced_on_grid
+from zerogap.certificates.certificate import Certificate, Scope
+from zerogap.certificates.objective import objective_above
+from zerogap.certificates.ratchet import Ratchet
 from zerogap.network import Network
-from zerogap.objective import objective_above
 from zerogap.question import Question
-from zerogap.ratchet import Ratchet
 from zerogap.rounding import SUBNORMAL, UNIT_ROUNDOFF
 
 Array = NDArray[np.float64]
@@ -71,7 +71,7 @@ class FeatureReferee:
             An upper bound of the price of every neuron in scope for this very residual. With a free bias: of the
             neurons whose bias is bounded (``zerogap.features.base.bounded_bias``).
         proof : str
-            A key of ``zerogap.certificate.PROOFS``.
+            A key of ``zerogap.certificates.certificate.PROOFS``.
         """
         if not np.isfinite(price):
             self.ratchet.withhold("the price of the neurons could not be bounded")

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from zerogap.architectures import Architecture
-from zerogap.certificate import Certificate
+from zerogap.certificates.certificate import Certificate
 from zerogap.errors import InputError, Status, ToleranceError
-from zerogap.history import Iteration
 from zerogap.network import Network
 from zerogap.question import Question
-from zerogap.routes import Request, answered
 from zerogap.solvers import SOLVERS
+from zerogap.training.history import Iteration
+from zerogap.training.routes import Request, answered
 from zerogap.validation import generator, one_of, positive, seconds_of, shown
 
 Callback = Callable[[Iteration], object]
@@ -95,7 +95,7 @@ def train(
         networks have a closed form instead, and other poolings and depths a relaxation; these take no time.
     warm_start : Network, optional
         With "generate": a network, trained by anyone, whose neurons name the first cells. By default
-        random neurons that slide to rest name them (``zerogap.sliding``).
+        random neurons that slide to rest name them (``zerogap.training.sliding``).
     sample_weight : (n,) array, optional
         Non-negative; a weight of 2 equals a duplicated sample, 0 an absent one.
     random_state : int, Generator or None

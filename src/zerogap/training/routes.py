@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from zerogap.certificate import Certificate
+from zerogap.certificates.certificate import Certificate
 from zerogap.errors import InputError, Status
-from zerogap.history import Iteration
 from zerogap.network import Network
 from zerogap.question import Question
+from zerogap.training.history import Iteration
 from zerogap.validation import shown
 
 Trained = tuple[Network, Certificate, Sequence[Iteration], Status]
@@ -81,7 +81,7 @@ def answered(question: Question, request: Request) -> Trained:
         )
     if architecture.cellular:
         return _cellular(question, request)
-    from zerogap.tied_training import provable, train_tied
+    from zerogap.training.tied import provable, train_tied
 
     if request.solver != "interior_point":
         expected = f"'interior_point': {architecture!r} has no cell program with shared walls"
@@ -94,11 +94,11 @@ def answered(question: Question, request: Request) -> Trained:
         expected = "'generate': a linear network has one piece, and its program one matrix"
         raise InputError("arrangements", shown(request.arrangements), expected, "leave arrangements out")
     if architecture.gated:
-        from zerogap.spectral_training import train_gated
+        from zerogap.training.spectral import train_gated
 
         return train_gated(question, request.arrangements, **request.common)
     if architecture.features(question.rows).outputs > 1:
-        from zerogap.rank_one_training import train_rank_one
+        from zerogap.training.rank_one import train_rank_one
 
         return train_rank_one(question, request.arrangements, **request.common)
     return _pieced(question, request)
@@ -106,18 +106,18 @@ def answered(question: Question, request: Request) -> Trained:
 
 def _cellular(question: Question, request: Request) -> Trained:
     if request.generate:
-        from zerogap.global_training import train_globally
+        from zerogap.training.all_neurons import train_globally
 
         return train_globally(question, request)
-    from zerogap.cell_training import train_over_cells
+    from zerogap.training.cells import train_over_cells
 
     return train_over_cells(question, request.arrangements, **request.common, solver=request.solver)
 
 
 def _pieced(question: Question, request: Request) -> Trained:
     """The program of pieces; where it is only a relaxation, it gives the bound, and the network is generated."""
-    from zerogap.feature_training import train_features
-    from zerogap.piece_training import train_by_pieces
+    from zerogap.training.features import train_features
+    from zerogap.training.pieces import train_by_pieces
 
     trained = train_by_pieces(question, request.arrangements, **request.common)
     if (trained[1].scope, trained[1].proof) != ("global", "relaxation"):
@@ -127,9 +127,9 @@ def _pieced(question: Question, request: Request) -> Trained:
 
 def _generated(question: Question, request: Request) -> Trained:
     if question.architecture.linear:
-        from zerogap.spectral_training import train_spectral
+        from zerogap.training.spectral import train_spectral
 
         return train_spectral(question, **request.common)
-    from zerogap.feature_training import train_features
+    from zerogap.training.features import train_features
 
     return train_features(question, **request.common, effort=request.effort, warm_start=request.warm_start)

@@ -16,20 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.certificate import Certificate
+from zerogap.certificates.certificate import Certificate
+from zerogap.certificates.feature_referee import FeatureReferee
+from zerogap.certificates.objective import objective_above
 from zerogap.errors import InputError, Status
-from zerogap.feature_referee import FeatureReferee
 from zerogap.features import Features
-from zerogap.global_training import null_residual
-from zerogap.history import Iteration
 from zerogap.network import Network
-from zerogap.objective import objective_above
 from zerogap.question import Question
-from zerogap.recovery import empty_network
 from zerogap.scope import choose_cells
 from zerogap.solvers import Iterate
 from zerogap.solvers.group_lasso import group_lasso
 from zerogap.solvers.spectral_barrier import SpectralBarrier, SpectralIterate
+from zerogap.training.all_neurons import null_residual
+from zerogap.training.history import Iteration
+from zerogap.training.recovery import empty_network
 
 Array = NDArray[np.float64]
 Callback = Callable[[Iteration], object]

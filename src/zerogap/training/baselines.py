@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from zerogap.architectures import Architecture
-from zerogap.descent import Descent, adam, lbfgs, stochastic
 from zerogap.errors import InputError
 from zerogap.network import Network
 from zerogap.question import Question
+from zerogap.training.descent import Descent, adam, lbfgs, stochastic
 from zerogap.validation import generator, integer, one_of, positive
 
 

@@ -9,21 +9,21 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.certificate import Certificate
+from zerogap.certificates.certificate import Certificate
+from zerogap.certificates.global_referee import GlobalReferee
 from zerogap.errors import Status
-from zerogap.generation import Generation, Round
-from zerogap.global_referee import GlobalReferee
-from zerogap.history import Iteration
 from zerogap.network import Network
 from zerogap.oracles.branch_and_bound import BranchAndBound, Tree, compiled
 from zerogap.oracles.relaxation import relax
 from zerogap.oracles.search import random_starts, search
 from zerogap.question import Question
-from zerogap.recovery import thinnest
-from zerogap.routes import Request, Trained
-from zerogap.sliding import Sliding
 from zerogap.solvers import Iterate
-from zerogap.thresholds import falling, largest_price
+from zerogap.training.generation import Generation, Round
+from zerogap.training.history import Iteration
+from zerogap.training.recovery import thinnest
+from zerogap.training.routes import Request, Trained
+from zerogap.training.sliding import Sliding
+from zerogap.training.thresholds import falling, largest_price
 
 Array = NDArray[np.float64]
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap.certificates.pricing import Pricer
 from zerogap.network import Network
 from zerogap.oracles.branch_and_bound import Tree
 from zerogap.oracles.form import Form
-from zerogap.pricing import Pricer
 from zerogap.program import Program
 from zerogap.question import Question
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.architectures import Neurons
+from zerogap.certificates.objective import objective_above
 from zerogap.network import Network
-from zerogap.objective import objective_above
 from zerogap.program import Program
 from zerogap.question import Question
 from zerogap.solvers import Iterate

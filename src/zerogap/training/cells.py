@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from zerogap.certificate import Certificate
+from zerogap.certificates.certificate import Certificate
+from zerogap.certificates.referee import Referee
 from zerogap.errors import Status
-from zerogap.history import Iteration
 from zerogap.network import Network
 from zerogap.program import Program
 from zerogap.question import Question
-from zerogap.recovery import thinnest
-from zerogap.referee import Referee
 from zerogap.scope import choose_cells
 from zerogap.solvers import Iterate, make_solver
+from zerogap.training.history import Iteration
+from zerogap.training.recovery import thinnest
 
 
 def train_over_cells(

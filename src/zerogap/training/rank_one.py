@@ -5,7 +5,7 @@ r"""Training with an output weight for every position or window: cone-constraine
 
 over listed cells. The plain nuclear norm is smaller, so it only bounds the optimum. Here atoms u_l are generated: a
 group lasso over those in use gives their w_l and a residual, and the cells are priced by cone-constrained principal
-components (``zerogap.cone_pca``), whose maximisers are the next atoms and whose bounds are the referee's.
+components (``zerogap.oracles.cone_pca``), whose maximisers are the next atoms and whose bounds are the referee's.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.cell_prices import CellPricer
-from zerogap.certificate import Certificate
+from zerogap.certificates.cell_prices import CellPricer
+from zerogap.certificates.certificate import Certificate
+from zerogap.certificates.feature_referee import FeatureReferee
+from zerogap.certificates.objective import objective_above
 from zerogap.errors import InputError, Status
-from zerogap.feature_referee import FeatureReferee
 from zerogap.features.pooled import PooledFeatures
-from zerogap.global_training import null_residual
-from zerogap.history import Iteration
 from zerogap.network import Network
-from zerogap.objective import objective_above
 from zerogap.question import Question
-from zerogap.recovery import empty_network
 from zerogap.scope import choose_cells
 from zerogap.solvers import Iterate
 from zerogap.solvers.group_lasso import group_lasso
+from zerogap.training.all_neurons import null_residual
+from zerogap.training.history import Iteration
+from zerogap.training.recovery import empty_network
 from zerogap.validation import shown
 
 Array = NDArray[np.float64]

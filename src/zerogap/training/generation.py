@@ -21,8 +21,8 @@ from zerogap.oracles.form import Form
 from zerogap.oracles.search import Maxima, random_starts, search
 from zerogap.program import Program
 from zerogap.question import Question
-from zerogap.sliding import Sliding
 from zerogap.solvers import Iterate, make_solver
+from zerogap.training.sliding import Sliding
 
 Array = NDArray[np.float64]
 

@@ -2,8 +2,9 @@ r"""Cone-constrained principal components: the price of a cell when every neuron
 
     maximise ||G' u||   subject to   K u >= 0,  ||E u|| <= 1                  (P1, exact algorithm; P0, no pooling)
 
-In few dimensions the faces of the cone are looked at, one by one (``zerogap.cone_faces``); beyond, a local ascent finds
-a maximiser and a semidefinite program bounds the maximum (``zerogap.copositive``), which is tight more often than not.
+In few dimensions the faces of the cone are looked at, one by one (``zerogap.oracles.cone_faces``); beyond, a local
+ascent finds a maximiser and a semidefinite program bounds the maximum (``zerogap.oracles.copositive``), which is tight
+more often than not.
 
 Rows of K join as they are needed: fewer rows are a larger cone, so every intermediate bound holds. They are facets:
 those through which the way from a centre to the present maximiser leaves the cone.
@@ -16,9 +17,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.cone_faces import BACKWARD, Faces
 from zerogap.cones import polar_multipliers
-from zerogap.copositive import doubly_nonnegative_bound
+from zerogap.oracles.cone_faces import BACKWARD, Faces
+from zerogap.oracles.copositive import doubly_nonnegative_bound
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]

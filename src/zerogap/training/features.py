@@ -2,11 +2,11 @@ r"""Training over all neurons of any architecture: price, insert, re-solve, slid
 
     minimise  L( sum_j Phi(theta_j) w_j + b 1 ) + beta sum_j ||E theta_j|| ||w_j||
 
-Architectures whose neurons share walls have cells to work on (``zerogap.generation``). Here neurons are points: a group
-lasso finds their best output weights and a residual r, search finds neurons with ||Phi(theta)' r|| > beta, and all of
+Architectures whose neurons share walls have cells to work on (``zerogap.training.generation``). Here neurons are
+points: a group lasso finds their best output weights and a residual r, search finds neurons with ||Phi(theta)' r|| > beta, and all of
 them slide together by L-BFGS on the network's own objective (sliding conditional gradients). The bound comes from
 ``Features.price_above``, a closed form or a relaxation, and where search finds nothing more, from branch and bound
-(``zerogap.feature_proofs``); without either proof the gap is an estimate by search.
+(``zerogap.training.feature_proofs``); without either proof the gap is an estimate by search.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from zerogap.certificate import Certificate
-from zerogap.descent import Descent
+from zerogap.certificates.certificate import Certificate
+from zerogap.certificates.feature_referee import FeatureReferee
+from zerogap.certificates.objective import objective_above
 from zerogap.errors import Status
-from zerogap.feature_proofs import FeatureProver
-from zerogap.feature_referee import FeatureReferee
-from zerogap.global_training import null_residual
-from zerogap.history import Iteration
 from zerogap.network import Network
-from zerogap.objective import objective_above
 from zerogap.oracles.feature_search import climb, distinct, prices
 from zerogap.question import Question
 from zerogap.solvers.group_lasso import group_lasso
+from zerogap.training.all_neurons import null_residual
+from zerogap.training.descent import Descent
+from zerogap.training.feature_proofs import FeatureProver
+from zerogap.training.history import Iteration
 
 Array = NDArray[np.float64]
 

@@ -19,16 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 
-from zerogap.annihilation import annihilated
-from zerogap.certificate import Certificate, Scope
-from zerogap.evidence import Evidence
+from zerogap.certificates.annihilation import annihilated
+from zerogap.certificates.certificate import Certificate, Scope
+from zerogap.certificates.evidence import Evidence
+from zerogap.certificates.objective import objective_above
+from zerogap.certificates.pricing import Pricer
+from zerogap.certificates.proofs import cell_evidence
+from zerogap.certificates.ratchet import Ratchet
 from zerogap.network import Network
-from zerogap.objective import objective_above
-from zerogap.pricing import Pricer
 from zerogap.program import Program
-from zerogap.proofs import cell_evidence
 from zerogap.question import Question
-from zerogap.ratchet import Ratchet
 from zerogap.rounding import enlarged
 
 Array = NDArray[np.float64]

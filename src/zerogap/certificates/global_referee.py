@@ -13,16 +13,16 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.annihilation import annihilated, balanced_on_grid
-from zerogap.certificate import Certificate
-from zerogap.evidence import Evidence
+from zerogap.certificates.annihilation import annihilated, balanced_on_grid
+from zerogap.certificates.certificate import Certificate
+from zerogap.certificates.evidence import Evidence
+from zerogap.certificates.objective import objective_above
+from zerogap.certificates.proofs import tree_evidence
+from zerogap.certificates.ratchet import Ratchet
 from zerogap.network import Network
-from zerogap.objective import objective_above
 from zerogap.oracles.branch_and_bound import Tree
 from zerogap.oracles.form import Form
-from zerogap.proofs import tree_evidence
 from zerogap.question import Question
-from zerogap.ratchet import Ratchet
 
 Array = NDArray[np.float64]
 

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk, ssyrk
 
-from zerogap import smoothed
 from zerogap.architectures import Neurons
 from zerogap.network import Network
-from zerogap.quasi_newton import Point, descend
 from zerogap.question import Question
+from zerogap.training import smoothed
+from zerogap.training.quasi_newton import Point, descend
 
 Array = NDArray[np.float64]
 

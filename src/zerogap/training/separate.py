@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from zerogap.architectures import Architecture
-from zerogap.certificate import Certificate
+from zerogap.certificates.certificate import Certificate
 from zerogap.errors import Status, ToleranceError
 from zerogap.outputs import OutputNetworks, added, output_columns
-from zerogap.training import Callback, Result, train
+from zerogap.training.train import Callback, Result, train
 from zerogap.validation import generator, positive, seconds_of
 
 WORST_FIRST = (

@@ -17,23 +17,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.certificate import Certificate
+from zerogap.certificates.certificate import Certificate
+from zerogap.certificates.feature_referee import FeatureReferee
 from zerogap.errors import InputError, Status
-from zerogap.feature_referee import FeatureReferee
 from zerogap.features.three_layer import ThreeLayerFeatures
 from zerogap.gauges import GroupGauge
-from zerogap.global_training import null_residual
-from zerogap.history import Iteration
 from zerogap.network import Network
 from zerogap.oracles.bilinear import bound_price
 from zerogap.oracles.tied_search import search_tied
-from zerogap.piece_training import PieceRun
 from zerogap.pieces import PieceProgram, Pieces
 from zerogap.question import Question
-from zerogap.recovery import empty_network
 from zerogap.scope import chooser
 from zerogap.solvers.conic import FINEST
 from zerogap.solvers.conic_pieces import solve_pieces
+from zerogap.training.all_neurons import null_residual
+from zerogap.training.history import Iteration
+from zerogap.training.pieces import PieceRun
+from zerogap.training.recovery import empty_network
 from zerogap.validation import shown
 
 Array = NDArray[np.float64]

@@ -16,20 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.certificate import Certificate
+from zerogap.certificates.certificate import Certificate
+from zerogap.certificates.feature_referee import FeatureReferee
+from zerogap.certificates.piece_pricing import best_price
 from zerogap.errors import Status
-from zerogap.feature_referee import FeatureReferee
-from zerogap.global_training import null_residual
-from zerogap.history import Iteration
 from zerogap.network import Network
-from zerogap.piece_pricing import best_price
-from zerogap.piece_recovery import recovered
 from zerogap.pieces import PieceProgram
 from zerogap.question import Question
-from zerogap.recovery import empty_network
 from zerogap.scope import chooser
 from zerogap.solvers.conic import FINEST
 from zerogap.solvers.conic_pieces import ATTEMPTS, PieceSolution, solve_pieces
+from zerogap.training.all_neurons import null_residual
+from zerogap.training.history import Iteration
+from zerogap.training.piece_recovery import recovered
+from zerogap.training.recovery import empty_network
 
 Array = NDArray[np.float64]
 Callback = Callable[[Iteration], object]

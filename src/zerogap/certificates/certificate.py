@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from zerogap.architectures import from_config
+from zerogap.certificates.evidence import Evidence
 from zerogap.errors import DataFileError, InputError
-from zerogap.evidence import Evidence
 from zerogap.files import write_atomically
 from zerogap.losses import LOSSES
 from zerogap.rounding import text_above, text_below

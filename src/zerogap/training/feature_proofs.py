@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.feature_referee import FeatureReferee
+from zerogap.certificates.feature_referee import FeatureReferee
 from zerogap.features import Features
 from zerogap.oracles.convex_branches import ConvexBranches, compiled
-from zerogap.thresholds import falling, largest_price
+from zerogap.training.thresholds import falling, largest_price
 
 Array = NDArray[np.float64]
 

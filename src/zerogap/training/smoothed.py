@@ -1,4 +1,4 @@
-r"""Compiled loops over smoothed ReLU features, for ``zerogap.sliding``.
+r"""Compiled loops over smoothed ReLU features, for ``zerogap.training.sliding``.
 
 (t)_+ becomes a parabola where |t| < e, with e = width ||m|| size for a row m and a neuron of that smoothed gauge:
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.arrangements import Cells
-from zerogap.cone_pca import ConeMaximum, cone_maximum
 from zerogap.features.pooled import PooledFeatures
+from zerogap.oracles.cone_pca import ConeMaximum, cone_maximum
 from zerogap.rounding import UNIT_ROUNDOFF, enlarged, gamma
 from zerogap.spectral import singular_value_above
 from zerogap.walls import Walls
