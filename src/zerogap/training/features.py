@@ -3,10 +3,10 @@ r"""Training over all neurons of any architecture: price, insert, re-solve, slid
     minimise  L( sum_j Phi(theta_j) w_j + b 1 ) + beta sum_j ||E theta_j|| ||w_j||
 
 Architectures whose neurons share walls have cells to work on (``zerogap.training.generation``). Here neurons are
-points: a group lasso finds their best output weights and a residual r, search finds neurons with ||Phi(theta)' r|| > beta, and all of
-them slide together by L-BFGS on the network's own objective (sliding conditional gradients). The bound comes from
-``Features.price_above``, a closed form or a relaxation, and where search finds nothing more, from branch and bound
-(``zerogap.training.feature_proofs``); without either proof the gap is an estimate by search.
+points: a group lasso finds their best output weights and a residual r, search finds neurons with ||Phi(theta)' r|| >
+beta, and all of them slide together by L-BFGS on the network's own objective (sliding conditional gradients). The
+bound comes from ``Features.price_above``, a closed form or a relaxation, and where search finds nothing more, from
+branch and bound (``zerogap.training.feature_proofs``); without either proof the gap is an estimate by search.
 """
 
 from __future__ import annotations
