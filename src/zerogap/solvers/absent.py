@@ -11,7 +11,7 @@ Where r raises its price ||T' r + K' l|| above beta, they are lowered by affine 
 
     minimise || g + K' l ||  over l > 0:     dl = -diag(l)^2 K u,   ( K' diag(l)^2 K ) u = g + K' l,
 
-and where two steps do not suffice, the problem is solved exactly. So every report still has multipliers and a price
+and where a few steps do not suffice, the problem is solved exactly. So every report still has multipliers and a price
 for every block. If a price cannot be brought down, its block was taken for vanishing wrongly: the method goes back
 to where everyone was present, and nobody leaves again.
 """
@@ -44,8 +44,8 @@ CONSTANT = 0.1
 EXCESS = 0.02
 """By how much prices of absent blocks may exceed those of present ones, in units of about the relative gap."""
 
-SWEEPS = 2
-"""Steps of affine scaling per iteration; one nearly always suffices, and multipliers near zero grow too slowly."""
+SWEEPS = 8
+"""Steps of affine scaling per iteration; one nearly always suffices, but multipliers near zero grow slowly."""
 
 OVERDUE = 2
 """Iterations in a row with too high a price after which everyone returns."""
