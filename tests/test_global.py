@@ -32,7 +32,7 @@ from zerogap.oracles.form import Form
 from zerogap.oracles.relaxation import relax
 from zerogap.oracles.search import random_starts, search
 from zerogap.rows import Rows
-from zerogap.training import generation
+from zerogap.training.train import generation
 from zerogap.walls import find_walls
 
 Array = NDArray[np.float64]

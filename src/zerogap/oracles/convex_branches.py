@@ -31,7 +31,7 @@ from zerogap.features.pooled import PooledFeatures
 from zerogap.oracles import convex_kernels, simplicial
 from zerogap.oracles.branch_and_bound import CLIMBS, DEPTH, STARTS, available_cores, roots
 from zerogap.oracles.feature_search import climb
-from zerogap.rounding import gamma, lengths
+from zerogap.rounding import enlarged, gamma, lengths
 from zerogap.rows import Rows
 
 Array = NDArray[np.float64]
@@ -41,8 +41,11 @@ explore: Any = convex_kernels.explore
 LARGEST_DIMENSION = 8
 """Beyond it no useful bound was ever finished."""
 
-LARGEST_SIZE = 4_000_000
+LARGEST_SIZE = 1_000_000
 """Entries of the linear functions of all units; the stacks have up to ``DEPTH`` times as many."""
+
+REPEATS = 16
+"""How often rows may repeat on average for their merging to be worth a try."""
 
 BUDGET = 1_000
 """Nodes between two looks at the clock."""
@@ -98,7 +101,7 @@ class ConvexBranches:
         self._workers = workers or available_cores()
         self.nodes = 0
         self.possible = False
-        maxima = features.maxima
+        maxima = features.maxima if features.rows.flat.size <= REPEATS * LARGEST_SIZE else None
         if maxima is None or not maxima.count:
             return
         self._maxima, self._reduced = maxima, maxima.form.reduced
@@ -109,13 +112,15 @@ class ConvexBranches:
         sizes = [np.frexp(np.abs(part).max(initial=0.0))[1] for part in (coefficients, maxima.pieces[:, : self._q])]
         self._coefficients, self._pieces = np.ldexp(coefficients, -sizes[0]), maxima.pieces.copy()
         self._pieces[:, : self._q] = np.ldexp(maxima.pieces[:, : self._q], -sizes[1])
-        self._lost = float(np.abs(self._coefficients) @ np.ldexp(maxima.lost, -sizes[1]))
         self._unit, self._bias = float(np.ldexp(maxima.scale, sizes[0] + sizes[1])), int(sizes[1])
         largest = np.abs(self._pieces[:, : self._q]).max(axis=0, initial=0.0)
         exponent = np.frexp(largest)[1] - (np.frexp(largest)[0] == 0.5)
         self._reach = np.ldexp(1.0, exponent)
         self._outputs = int(maxima.outputs.max()) + 1
         mass = float(np.abs(np.ldexp(residual, -sizes[0]))[maxima.samples].sum())
+        lost = np.ldexp(maxima.lost, -sizes[1])
+        rounded = gamma(residual.size + 4) * mass * float(lost.max())
+        self._lost = enlarged(float(np.abs(self._coefficients) @ lost) + rounded, maxima.count + 8)
         self._doubt = rounding_of_heights(
             residual.size + maxima.count + self._outputs, self._pieces.shape[1], maxima.longest, mass
         )
@@ -124,7 +129,7 @@ class ConvexBranches:
             and self._pieces.shape[1] <= LARGEST_DIMENSION
             and self._pieces.size <= LARGEST_SIZE
             and largest.min() > 2.0**-500
-            and np.isfinite(self._unit)
+            and np.isfinite(self._unit * self._doubt)
             and self._unit > 0.0
             and self._coefficients.any()
         )
