@@ -105,6 +105,14 @@ def test_upper_bounds_never_fall_below_enumeration(kind: str, p: int) -> None:
         assert not accepted(rows, residual, found.tree, exact * (1.0 - 1e-6))
 
 
+@pytest.mark.parametrize("leaf", [[256, 1, 1, 1], [257, 0, 1, 1, 1, 1, 1, 1], [258, *[0, 1, 1, 1] * 2, 1, 1, 1]])
+def test_leaves_that_prove_nothing_are_refused(leaf: list[int]) -> None:
+    """No cuts, or cuts without a share: heights of zero that bound nothing."""
+    rows, residual = problem("normal", 3, 0)
+    records = np.array(leaf * 16, dtype="<u2").tobytes()
+    assert not accepted(rows, residual, Tree(1.0, 16, zlib.compress(records)), 1e-9)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("p", [4, 5])
 def test_the_checker_accepts_trees_of_more_dimensions(kind: str, p: int) -> None:

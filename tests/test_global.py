@@ -32,7 +32,7 @@ from zerogap.oracles.form import Form
 from zerogap.oracles.relaxation import relax
 from zerogap.oracles.search import random_starts, search
 from zerogap.rows import Rows
-from zerogap.training.train import generation
+from zerogap.training import generation
 from zerogap.walls import find_walls
 
 Array = NDArray[np.float64]
@@ -320,7 +320,7 @@ def test_branch_and_bound_agrees_with_enumeration(problem: tuple[Rows, Array]) -
     found = search(form, residual, random_starts(form, 20, np.random.default_rng(0)))
     assert found.price <= exact * (1.0 + 1e-9) + 1e-12
     assert max(relax(form, sign * form.coefficients(residual)) for sign in (1.0, -1.0)) >= exact * (1.0 - 1e-12) - 1e-15
-    if exact == 0.0:
+    if exact <= 1e-12:  # zero but for the rounding of coefficients that cancel
         return
     deadline = time.monotonic() + 600.0
     proved = BranchAndBound(form, residual).run([1.01 * exact], deadline)

@@ -16,9 +16,9 @@ from zerogap.architectures import TwoLayer
 from zerogap.oracles.form import Form
 from zerogap.oracles.search import random_starts
 from zerogap.question import Question
+from zerogap.training import smoothed
 from zerogap.training.quasi_newton import Point, descend
 from zerogap.training.sliding import Sliding, _Curvature, _Level
-from zerogap.training.train import smoothed
 
 Array = NDArray[np.float64]
 

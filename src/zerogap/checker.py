@@ -107,45 +107,44 @@ def check_tree(flat, proof, limit, free, q):
         reach = [1 << (max((abs(row[k]) for _, row in rows), default=0) - 1).bit_length() for k in range(q)]
         low, high = ([[*v, s * b] for v, b in zip(axes, reach)] for s in (-1, 1))
         for root in [low[: k + 1] + high[k:] for k in range(q)] if free else [axes]:
-            stack = [(root, [(sign * a, row, [dot(row, v) for v in root]) for a, row in rows], [0] * (q + free))]
-            while stack:
-                vertices, items, base = stack.pop()
-                for a, row, _ in (item for item in items if min(item[2]) >= 0):  # active on all of the cone
-                    base = [b + a * v for b, v in zip(base, row)]
-                items = [item for item in items if min(item[2]) < 0 < max(item[2])]
+            sides = ([[abs(a) * dot(row, v) for v in root] for a, row in rows if a * sign * s > 0] for s in (1, -1))
+            stack = [([[*line] for line in zip(*root)], [[0] * (q + free)], *sides)]
+            while stack:  # at the vertices: coordinates, sum of the rows active on the cone, values of the others
+                points, (base,), convex, concave = stack.pop()
+                base = [sum(column) for column in zip(base, *(v for v in convex if min(v) >= 0))]
+                base = [b - sum(column) for b, *column in zip(base, *(v for v in concave if min(v) >= 0))]
+                cone = points, [base], *([v for v in kind if min(v) < 0 < max(v)] for kind in (convex, concave))
                 record, used = records[used], used + 1
                 if record < 256:
-                    stack += halves(vertices, items, base, q, *divmod(record - 1, 16))
+                    stack += halves(cone, q, *divmod(record - 1, 16))
                 else:
                     start, used = used, used + (record - 255) * (q + free + 1) - 1
-                    check_leaf(vertices, items, base, records[start:used].tolist(), limit * limit, q)
+                    check_leaf(points, base, *cone[2:], records[start:used].tolist(), limit * limit, q)
     need(used == len(records), "a tree that ends with its roots")
 
 
-def halves(vertices, items, base, q, i, j):
-    size, other = (max(map(abs, vertices[k][:q])) for k in (i, j))
+def halves(cone, q, i, j):
+    size, other = (max(abs(line[k]) for line in cone[0][:q]) for k in (i, j))
     f, g = (max(b.bit_length() - a.bit_length(), 0) for a, b in ((size, other), (other, size)))
     f, g = f + (3 * (size << f) < 2 * (other << g)), g + (3 * (other << g) < 2 * (size << f))
-    middle = [(v[i] << f) + (v[j] << g) for v in zip(*vertices)]
     for k in (j, i):
-        below = [(a, row, v[:k] + [(v[i] << f) + (v[j] << g)] + v[k + 1 :]) for a, row, v in items]
-        yield vertices[:k] + [middle] + vertices[k + 1 :], below, base
+        yield [[v[:k] + [(v[i] << f) + (v[j] << g)] + v[k + 1 :] for v in kind] for kind in cone]
 
 
-def check_leaf(vertices, items, base, fields, square, q):
+def check_leaf(points, base, convex, concave, fields, square, q):
     """g <= heights . x <= t ||V weights|| on the cone, t the largest ratio of a height to V weights . v."""
-    *cuts, weights = (fields[k : k + len(vertices) + 1] for k in range(0, len(fields), len(vertices) + 1))
-    bits, total = [max(map(abs, v[:q])).bit_length() for v in vertices], sum(share for share, *_ in cuts)
-    vertices = [[x << max(bits) - b for x in v] for v, b in zip(vertices, bits)]
-    heights = [total * dot(base, v) for v in vertices]
-    for a, _, values in items:
-        values = [x << max(bits) - b for x, b in zip(values, bits)]
-        theta = total if a > 0 else sum(s for s, *x in cuts if dot(x, values) * 10**7 > sum(map(abs, values)))
-        heights = [h + a * theta * (v if a < 0 else max(v, 0)) for h, v in zip(heights, values)]
-    middle = [dot(weights, column) for column in list(zip(*vertices))[:q]]
+    *cuts, weights = (fields[k : k + len(base) + 1] for k in range(0, len(fields), len(base) + 1))
+    bits, total = [max(map(abs, v)).bit_length() for v in zip(*points[:q])], sum(share for share, *_ in cuts)
+    units = [1 << max(bits) - b for b in bits]  # the weights are for vertices of one binary exponent
+    heights = [total * (b + sum(v for v in column if v > 0)) for b, *column in zip(base, *convex)]
+    for share, *point in cuts:  # this share of theta is 1 for the rows that are positive at the point
+        point = [*map(operator.mul, point, units)]
+        active = [v for v in concave if dot(point, v) * 10**7 > dot(units, map(abs, v))]
+        heights = [h - share * sum(column) for h, *column in zip(heights, *active)]
+    middle = [dot(map(operator.mul, weights, units), line) for line in points[:q]]
     size = dot(middle, middle) * square.denominator
-    for h, product in zip(heights, (total * dot(v, middle) for v in vertices)):
-        need(h <= 0 or (product > 0 and h * h * size <= square.numerator * product**2), "leaves below beta")
+    for h, product in zip(heights, (total * dot(v, middle) for v in zip(*points[:q]))):
+        need(total and (h <= 0 or (product > 0 and h * h * size <= square.numerator * product**2)), "leaves below beta")
 
 
 def check(c, X, y, sample_weight=None):

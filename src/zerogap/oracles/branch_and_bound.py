@@ -2,11 +2,11 @@ r"""Branch and bound over directions: how large g(u) = sum_j a_j (m_j . u)_+ is 
 
 g = g_plus - g_minus, both convex and positively homogeneous. On a cone spanned by v_1 ... v_p, u = sum x_i v_i,
 
-    g_plus(u) <= sum_i x_i g_plus(v_i),     -(m_j . u)_+ <= -theta_j m_j . u   with theta_j in {0, 1},
+    g_plus(u) <= sum_i x_i g_plus(v_i),     -(m_j . u)_+ <= -theta_j m_j . u   with theta_j in [0, 1],
 
 so g(u) <= heights . x, and the largest value of that on the unit ball is a small quadratic program. The cones
-start as orthants (times an interval for a bias without norm) and are halved at their widest edge; a new
-vertex is an exact sum of two old ones, so the halves cover the cone without any rounding. The tree is the proof.
+start as orthants (times an interval for a bias without norm) and are halved at the edge where the rows lose most; a
+new vertex is an exact sum of two old ones, so the halves cover the cone without any rounding. The tree is the proof.
 
 With a free bias b only |b| <= sum_i B_i |w_i| has to be searched, B_i >= max_j |m_ji|: beyond, all rows have
 one sign, and g is linear in w or zero, because the residual sums to zero.

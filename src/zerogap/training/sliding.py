@@ -26,8 +26,8 @@ from scipy.linalg.blas import dsyrk, ssyrk
 from zerogap.architectures import Neurons
 from zerogap.network import Network
 from zerogap.question import Question
+from zerogap.training import smoothed
 from zerogap.training.quasi_newton import Point, descend
-from zerogap.training.train import smoothed
 
 Array = NDArray[np.float64]
 
