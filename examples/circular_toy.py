@@ -82,7 +82,7 @@ def main():
         panel.plot([seconds], [bound], "k^", markersize=5)
         panel.set(xscale="log", yscale="log", xlabel="seconds", title=f"filters of {kernel or 20} entries")
     panels[0].set_ylabel("objective")
-    panels[1].legend(frameon=False, fontsize=8)
+    panels[1].legend(fontsize=8, loc="upper right")
     if options.picture is not None:
         figure.savefig(options.picture, dpi=130)
 

@@ -91,7 +91,7 @@ def test_generation_finds_the_golden_optimum(name: str) -> None:
     assert abs(certificate.objective - value) <= 3e-6 * value + 1e-7
     assert certificate.lower_bound <= value + 1e-7
     if not architecture.linear:
-        assert certificate.proof == "relaxation"
+        assert certificate.proof in ("relaxation", "branch and bound")
         assert certificate.estimate is not None
         assert certificate.estimate >= value * (1.0 - 1e-5)
 

@@ -198,11 +198,15 @@ class GlobalRun:
             if found.interrupted:
                 raise KeyboardInterrupt
         if direction is None and self.referee.ratchet.proof is None:
-            coefficients = form.coefficients(balanced)
-            bounds = [relax(form, sign * coefficients) for sign in (1.0, -1.0)]
-            self.referee.hear(balanced, max(bounds), "relaxation")
+            self._relax(balanced)
         self._proving += time.monotonic() - started
         return direction
+
+    def _relax(self, balanced: Array) -> None:
+        """What is known about every residual without any search."""
+        coefficients = self.referee.form.coefficients(balanced)
+        bounds = [relax(self.referee.form, sign * coefficients) for sign in (1.0, -1.0)]
+        self.referee.hear(balanced, max(bounds), "relaxation")
 
     def network(self) -> tuple[Network, float]:
         """The thinnest network found, or the one that was given or slid if that is better; and its objective."""
@@ -218,6 +222,13 @@ class GlobalRun:
 
     def verdict(self, network: Network, objective: float) -> Certificate:
         """The certificate of a network over all neurons; only an exhausted search gives an estimate."""
+        if self.referee.ratchet.proof is None:
+            # The run ended before its first round.
+            own = -self.question.loss.gradient(network.outputs(self.question.rows))
+            for proposed in (null_residual(self.question), own):
+                balanced = self.referee.feasible(proposed)
+                if balanced is not None:
+                    self._relax(balanced)
         estimate = None
         if self.last is not None and self.last.thorough:
             residual = self.referee.feasible(self.last.dual.residual)
