@@ -4,6 +4,7 @@ Arrays have one column per block, and symmetric p x p matrices are packed: row a
 (p (p + 1) / 2, m) holds entry (a, b), b <= a, of all m blocks. The innermost loops then run over blocks, and the
 processor works on several at once. As array expressions, or block by block, they cost three to ten times as much
 on a hundred blocks of five to ten entries: most of that is overhead, or waiting for the previous operation.
+Assignments of whole rows, and array expressions, are written as loops: they take seconds to compile.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def inverse_roots(packed, p):
         for a in range(p):
             for i in range(width):
                 scale[a, i] = 1.0 / np.sqrt(packed[a * (a + 1) // 2 + a, start + i])
-        shift[:] = 0.0
-        failed[:] = False
+        for i in range(lanes):
+            shift[i], failed[i] = 0.0, False
         for jitter in JITTERS:
             for i in range(width):
                 if failed[i]:
@@ -99,13 +100,15 @@ def inverse_roots(packed, p):
                         for i in range(width):
                             lower[position, i] += shift[i]
             cholesky(lower, inverse)
-            failed[:] = False
-            for a in range(p):
-                for i in range(width):
+            failures = 0
+            for i in range(width):
+                failed[i] = False
+                for a in range(p):
                     failed[i] |= not inverse[a, i] < np.inf
-            if not failed.any():
+                failures += failed[i]
+            if failures == 0:
                 break
-        if failed.any():
+        if failures > 0:
             return roots, False
         for a in range(p):
             for b in range(a):
@@ -139,21 +142,25 @@ def merged_factors(roots, cell, cells, p):
     value, trace = np.empty(m), np.zeros(padded)
     for a in range(p):
         for b in range(a + 1):
-            value[:] = 0.0
+            for i in range(m):
+                value[i] = 0.0
             for c in range(a, p):
                 left, right = c * (c + 1) // 2 + a, c * (c + 1) // 2 + b
                 for i in range(m):
                     value[i] += roots[left, i] * roots[right, i]
             for i in range(m):
                 merged[a * (a + 1) // 2 + b, cell[i]] += value[i]
-        trace += merged[a * (a + 1) // 2 + a]
+        for i in range(cells):
+            trace[i] += merged[a * (a + 1) // 2 + a, i]
     # The directions that this jitter drowns are those that hardly enter the sum over the cells.
     for a in range(p):
-        merged[a * (a + 1) // 2 + a] += 1e-15 * trace
-        merged[a * (a + 1) // 2 + a, cells:] = 1.0
+        for i in range(padded):
+            merged[a * (a + 1) // 2 + a, i] += 1e-15 * trace[i] if i < cells else 1.0
     lower = np.empty((size, lanes))
     for start in range(0, padded, lanes):
-        lower[:] = merged[:, start : start + lanes]
+        for k in range(size):
+            for i in range(lanes):
+                lower[k, i] = merged[k, start + i]
         cholesky(lower, inverse)
         for a in range(p):
             for i in range(lanes):
@@ -180,7 +187,8 @@ def solve_blocks(roots, right):
     p, m = right.shape
     result, white = np.zeros((p, m)), np.empty(m)
     for a in range(p):
-        white[:] = 0.0
+        for i in range(m):
+            white[i] = 0.0
         for b in range(a + 1):
             root, entries = roots[a * (a + 1) // 2 + b], right[b]
             for i in range(m):
@@ -252,28 +260,35 @@ def image(roots, right, cell, sign, matrix):
 def answer(roots, right, q, cell, sign, matrix):
     """B^{-1} (g - A'q) and A'q, both (p, m)."""
     pull = adjoint(q, cell, sign, matrix, right.shape[0])
-    return solve_blocks(roots, right - pull), pull
+    rest = np.empty_like(pull)
+    for a in range(rest.shape[0]):
+        for i in range(rest.shape[1]):
+            rest[a, i] = right[a, i] - pull[a, i]
+    return solve_blocks(roots, rest), pull
 
 
 @njit(cache=True, error_model="numpy")
 def checked(packed, right, dv, pull, q, curvature, move, cell, sign, matrix):
     """A dv + move, the errors g - B dv - A'q and A dv + move - q / w, and whether they are negligible."""
-    df, residual = forward(dv, cell, sign, matrix) + move, right - pull - apply_blocks(packed, dv)
-    mismatch = np.empty(q.size)
+    df, residual, mismatch = forward(dv, cell, sign, matrix), apply_blocks(packed, dv), np.empty(q.size)
+    sizes = np.zeros(4)
+    for a in range(dv.shape[0]):
+        for i in range(dv.shape[1]):
+            residual[a, i] = right[a, i] - pull[a, i] - residual[a, i]
+            sizes[0] = larger(sizes[0], residual[a, i])
+            sizes[1] = larger(sizes[1], right[a, i])
     for j in range(q.size):
+        df[j] += move[j]
         mismatch[j] = df[j] - q[j] / max(curvature[j], 1e-300)
-    good = largest(residual.ravel()) <= ACCURATE * largest(right.ravel())
-    return df, residual, mismatch, good and largest(mismatch) <= ACCURATE * largest(df)
+        sizes[2] = larger(sizes[2], mismatch[j])
+        sizes[3] = larger(sizes[3], df[j])
+    return df, residual, mismatch, sizes[0] <= ACCURATE * sizes[1] and sizes[2] <= ACCURATE * sizes[3]
 
 
 @njit(cache=True, error_model="numpy")
-def largest(x):
-    """max |x|; NaN makes it infinite."""
-    result = 0.0
-    for j in range(x.size):
-        size = abs(x[j])
-        result = max(result, size if size == size else np.inf)
-    return result
+def larger(size, x):
+    """max(size, |x|); NaN counts as infinite."""
+    return max(size, abs(x) if x == x else np.inf)
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -315,7 +330,10 @@ def share_range(dz, slacks):
             share = dz[i, h] / slacks[i, h]
             low[h] = min(low[h], share)
             high[h] = max(high[h], share)
-    return low.min(), high.max()
+    for h in range(1, low.size):
+        low[0] = min(low[0], low[h])
+        high[0] = max(high[0], high[h])
+    return low[0], high[0]
 
 
 @njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
@@ -328,7 +346,10 @@ def respond(dz, slacks, multipliers, aim, dl):
             dl[i, h] = aim[i, h] - multipliers[i, h] * (1.0 + share)
             first[h] = max(first[h], -share)
             second[h] = max(second[h], 1.0 + share - aim[i, h] / multipliers[i, h])
-    return first.max(), second.max()
+    for h in range(1, first.size):
+        first[0] = max(first[0], first[h])
+        second[0] = max(second[0], second[h])
+    return first[0], second[0]
 
 
 @njit(cache=True, error_model="numpy")
@@ -338,4 +359,6 @@ def norms(v, kept):
     for a in kept:
         for i in range(result.size):
             result[i] += v[a, i] * v[a, i]
-    return np.sqrt(result)
+    for i in range(result.size):
+        result[i] = np.sqrt(result[i])
+    return result

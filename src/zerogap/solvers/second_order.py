@@ -69,12 +69,14 @@ def scaled(t, v, z, beta, kept):
     for i in range(m):
         half[i] = 0.5 / np.sqrt(0.5 * (1.0 + half[i]))
     # The first entry of s / root_s + J z / root_z, in the form that makes the determinant 1 exactly.
-    w[0] = 1.0
+    for i in range(m):
+        w[0, i] = 1.0
     for j in range(1, width):
         for i in range(m):
             w[j, i] = (s[j, i] * by_s[i] - d[j, i] * by_d[i]) * half[i]
             w[0, i] += w[j, i] * w[j, i]
-    w[0] = np.sqrt(w[0])
+    for i in range(m):
+        w[0, i] = np.sqrt(w[0, i])
     point = _reflect(w, d, 1.0)
     for j in range(width):
         for i in range(m):
