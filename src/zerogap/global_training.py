@@ -91,6 +91,9 @@ class GlobalRun:
                 self._attempt_round(self.last)
         except KeyboardInterrupt:
             self.status = Status.INTERRUPTED
+        if self.referee.ratchet.proof is None and self._best is not None:
+            # Stopped before the first proof was finished: the residual at hand still gives a bound.
+            self._relax(self._best.residual)
 
     def judge(self, network: Network) -> None:
         """Bound the price of the network's own residual, by a relaxation."""
@@ -174,11 +177,16 @@ class GlobalRun:
             if found.interrupted:
                 raise KeyboardInterrupt
         if direction is None and self.referee.ratchet.proof is None:
-            coefficients = form.coefficients(balanced)
-            bounds = [relax(form, sign * coefficients) for sign in (1.0, -1.0)]
-            self.referee.hear(balanced, max(bounds), "relaxation")
+            self._relax(balanced)
         self._proving += time.monotonic() - started
         return direction
+
+    def _relax(self, residual: Array) -> None:
+        """The weak bound that needs no search."""
+        balanced, form = self.referee.feasible(residual), self.referee.form
+        if balanced is not None:
+            coefficients = form.coefficients(balanced)
+            self.referee.hear(balanced, max(relax(form, sign * coefficients) for sign in (1.0, -1.0)), "relaxation")
 
     def _price_for(self, residual: Array, objective: float, known: float) -> float:
         """The largest price that still proves nine tenths of the gap asked for, at least the known one."""
