@@ -202,11 +202,12 @@ class GlobalRun:
         self._proving += time.monotonic() - started
         return direction
 
-    def _relax(self, balanced: Array) -> None:
-        """What is known about every residual without any search."""
-        coefficients = self.referee.form.coefficients(balanced)
-        bounds = [relax(self.referee.form, sign * coefficients) for sign in (1.0, -1.0)]
-        self.referee.hear(balanced, max(bounds), "relaxation")
+    def _relax(self, residual: Array) -> None:
+        """The weak bound that needs no search."""
+        balanced, form = self.referee.feasible(residual), self.referee.form
+        if balanced is not None:
+            coefficients = form.coefficients(balanced)
+            self.referee.hear(balanced, max(relax(form, sign * coefficients) for sign in (1.0, -1.0)), "relaxation")
 
     def network(self) -> tuple[Network, float]:
         """The thinnest network found, or the one that was given or slid if that is better; and its objective."""
@@ -223,12 +224,11 @@ class GlobalRun:
     def verdict(self, network: Network, objective: float) -> Certificate:
         """The certificate of a network over all neurons; only an exhausted search gives an estimate."""
         if self.referee.ratchet.proof is None:
-            # The run ended before its first round.
-            own = -self.question.loss.gradient(network.outputs(self.question.rows))
-            for proposed in (null_residual(self.question), own):
-                balanced = self.referee.feasible(proposed)
-                if balanced is not None:
-                    self._relax(balanced)
+            # Stopped before the first proof was finished: the residuals at hand still give bounds.
+            self._relax(null_residual(self.question))
+            self._relax(-self.question.loss.gradient(network.outputs(self.question.rows)))
+            if self._best is not None:
+                self._relax(self._best.residual)
         estimate = None
         if self.last is not None and self.last.thorough:
             residual = self.referee.feasible(self.last.dual.residual)
