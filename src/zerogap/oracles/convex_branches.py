@@ -275,6 +275,7 @@ class _Run:
         if not hasattr(self._local, "memory"):
             stacks = (
                 np.empty((DEPTH, p, p)),
+                np.empty(DEPTH, dtype=np.int64),
                 np.empty((DEPTH, count, p)),
                 np.empty((DEPTH, count), dtype=np.int64),
                 np.empty((DEPTH, units, 3), dtype=np.int64),

@@ -20,9 +20,14 @@ TINY = 2.0**-500
 SHAPE = 0.5
 """Weight of an edge's width against what interpolation along it costs, in units of the threshold."""
 
+PERIOD = 6
+"""Every so many generations the widest edge is cut: else cones can become ever flatter without getting smaller."""
+
 
 @njit(cache=True, nogil=True)
-def plant(pieces, starts, floors, coefficients, outputs, q, root, vertices, values, members, units, sizes, decided):
+def plant(
+    pieces, starts, floors, coefficients, outputs, q, root, vertices, ages, values, members, units, sizes, decided
+):
     """Level 0 of the stacks: one root cone; vertices get a largest entry with a norm in [1/2, 1)."""
     p = pieces.shape[1]
     for i in range(p):
@@ -35,7 +40,7 @@ def plant(pieces, starts, floors, coefficients, outputs, q, root, vertices, valu
             factor *= 2.0
         for k in range(p):
             vertices[0, i, k] = factor * root[i, k]
-    decided[0] = 0.0
+    ages[0], decided[0] = 1, 0.0
     entries, used = 0, 0
     for j in range(starts.size - 1):
         number = starts[j + 1] - starts[j]
@@ -109,6 +114,7 @@ def explore(
     budget,
     top,
     vertices,
+    ages,
     values,
     members,
     units,
@@ -130,9 +136,10 @@ def explore(
         Leaves are cones where ||g|| <= threshold ||u||.
     top : int
         Level of the stack to go on with.
-    vertices (D, p, p), values (D, M, p), members (D, M), units (D, U, 3), sizes (D,), decided (D, a, p)
-        The stack: vertices of a cone, products of its linear functions with them, their numbers, its undecided units
-        (number, functions, whether zero is one besides), how many there are, and the sums of the decided ones.
+    vertices (D, p, p), ages (D,), values (D, M, p), members (D, M), units (D, U, 3), sizes (D,), decided (D, a, p)
+        The stack: vertices of a cone, its generation, products of its linear functions with them, their numbers, its
+        undecided units (number, functions, whether zero is one besides), how many there are, and the sums of the
+        decided ones.
     point : (p,)
         The best direction of this call.
 
@@ -198,7 +205,7 @@ def explore(
             for j in range(i):
                 length = threshold * (np.sqrt(gram[i, i]) + np.sqrt(gram[j, j]))
                 width = np.sqrt(max(edge_width(vertices[top], gram, i, j, reach), 0.0))
-                cost = bends[i, j] / length + SHAPE * width
+                cost = width if ages[top] % PERIOD == 0 else bends[i, j] / length + SHAPE * width
                 if cost > worst:
                     worst, first, second = cost, i, j
         exact, factor_first, factor_second = halved(vertices[top], first, second, q)
@@ -210,6 +217,8 @@ def explore(
         _split(
             pieces, coefficients, outputs, first, second, middle, top, vertices, values, members, units, sizes, decided
         )
+        ages[top] += 1
+        ages[top + 1] = ages[top]
         top += 1
     return DONE, top, nodes, best
 

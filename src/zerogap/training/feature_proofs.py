@@ -21,7 +21,10 @@ from zerogap.training.thresholds import falling, largest_price
 Array = NDArray[np.float64]
 
 LOOSEST = 10.0
-"""The first threshold, in units of the price that search met: many relaxations are weaker than that."""
+"""What the first threshold exceeds the price that search met by, in units of it: many relaxations are weaker."""
+
+RATIO = 10.0**0.5
+"""Each threshold is so much closer than the one before: a step costs little, or else would waste much of the time."""
 
 
 @dataclass(eq=False)
@@ -85,7 +88,7 @@ class FeatureProver:
             self.nodes = before + branches.nodes
             return heard()
 
-        found = branches.run(falling(known, target, LOOSEST), started + self.effort - self.spent, proved)
+        found = branches.run(falling(known, target, LOOSEST, RATIO), started + self.effort - self.spent, proved)
         self.nodes = before + branches.nodes
         self.spent += time.monotonic() - started
         if found.interrupted:
@@ -101,7 +104,7 @@ class FeatureProver:
         branches = ConvexBranches(self.features, residual)
         while branches.possible and met > 0.0 and self.spent < self.effort:
             known = met * (1.0 + 1e-9)
-            found = branches.run(falling(known, met * (1.0 + self.tol), LOOSEST), started + self.effort)
+            found = branches.run(falling(known, met * (1.0 + self.tol), LOOSEST, RATIO), started + self.effort)
             upper, self.spent = min(upper, found.upper), time.monotonic() - started
             if found.interrupted:
                 raise KeyboardInterrupt

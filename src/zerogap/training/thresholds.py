@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 BISECTIONS = 40
 
+CLOSEST = 1e-8
+"""Thresholds that exceed the known price by less, relative, are left out."""
+
 
 def largest_price(dual_value: Callable[[float], float], wanted: float, known: float, beta: float) -> float:
     """The largest price whose bound `dual_value` is at least `wanted`, but not below the one that is known."""
@@ -16,11 +19,14 @@ def largest_price(dual_value: Callable[[float], float], wanted: float, known: fl
     return low
 
 
-def falling(known: float, target: float, loosest: float = 1.0) -> list[float]:
-    """Thresholds above a known price, ten times closer each, and the target last.
+def falling(known: float, target: float, loosest: float = 1.0, ratio: float = 10.0) -> list[float]:
+    """Thresholds above a known price, `ratio` times closer each, and the target last.
 
     A finished loose threshold is what an interrupted run falls back on; each costs a part of the next. The first one
     exceeds the known price by `loosest` times itself.
     """
-    excesses = [loosest * 10.0**-k * known for k in range(9)]
-    return [*[known + excess for excess in excesses if excess > 2.0 * (target - known)], target]
+    loose, excess = [], loosest * known
+    while excess > max(2.0 * (target - known), CLOSEST * known):
+        loose.append(known + excess)
+        excess /= ratio
+    return [*loose, target]
