@@ -472,13 +472,19 @@ class Mutant:
     """The attack makes a fault of its own, and needs the patch for that."""
 
 
-EVERYWHERE = ("rounding", "losses", "pricing", "objective", "annihilation")
+EVERYWHERE = (
+    "rounding",
+    "losses",
+    "certificates.pricing",
+    "certificates.objective",
+    "certificates.annihilation",
+)
 
 MUTANTS = {
     "no rounding of dual values": Mutant(lambda patch: no_rounding(patch, "rounding"), empty_networks),
     "no rounding of objectives": Mutant(lambda patch: no_rounding(patch, *EVERYWHERE), cancelling_networks),
-    "no rounding of outputs": Mutant(lambda patch: no_rounding(patch, "objective"), cancelling_networks),
-    "no rounding of prices": Mutant(lambda patch: no_rounding(patch, "pricing"), cancelling_prices),
+    "no rounding of outputs": Mutant(lambda patch: no_rounding(patch, "certificates.objective"), cancelling_networks),
+    "no rounding of prices": Mutant(lambda patch: no_rounding(patch, "certificates.pricing"), cancelling_prices),
     "no doubt in prices": Mutant(no_doubt, moved_prices),
     "plain lengths": Mutant(plain_lengths, short_rows),
     "multipliers of any sign": Mutant(no_sign_check, negative_multipliers),
