@@ -161,6 +161,14 @@ def test_networks_trained_elsewhere_are_certified_and_improved(name: str) -> Non
     assert found.direction.shape == (theirs.weights.shape[1],)
 
 
+def test_certificates_cite_the_theorem_of_their_architecture() -> None:
+    words = {MAX: "two-layer", zg.LinearCNN(2): "linear", zg.CircularCNN(): "circular", UNTIED: "two ReLUs"}
+    for architecture, word in words.items():
+        certificate = zg.train(architecture, X5, Y5, beta=10.0, prove=False).certificate
+        assert word in certificate.cite()
+        assert type(architecture).__name__ in str(certificate)
+
+
 def test_critical_beta_is_bracketed() -> None:
     for architecture in (MAX, NONE, zg.LinearCNN(2), zg.CircularCNN(), UNTIED, TIED):
         lower, upper = zg.critical_beta_bounds(architecture, X5, Y5)

@@ -37,7 +37,12 @@ PROOFS = {
     "closed form": "the largest price of all neurons in closed form (docs/theory.md)",
 }
 FORMAT = "zerogap-certificate-3"
-CNN_SOURCE = "Ergen and Pilanci (ICLR 2021), sum and average pooling"
+CNN_SOURCES = {
+    "CNN": "Ergen and Pilanci (ICLR 2021), two-layer convolutions",
+    "LinearCNN": "Ergen and Pilanci (ICLR 2021), linear convolutions",
+    "CircularCNN": "Ergen and Pilanci (ICLR 2021), circular convolutions",
+    "ThreeLayerCNN": "Ergen and Pilanci (ICLR 2021), three layers with two ReLUs",
+}
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,8 @@ class Certificate:
         source = SOURCES[self.scope]
         if self.scope == "global" and self.proof is not None:
             source = f"{source}; {PROOFS[self.proof]}"
-        return f"{source}; {CNN_SOURCE}" if self.architecture["kind"] == "CNN" else source
+        convolution = CNN_SOURCES.get(self.architecture["kind"])
+        return source if convolution is None else f"{source}; {convolution}"
 
     def to_dict(self) -> dict[str, Any]:
         """All fields and the derived figures, ready for JSON."""
