@@ -19,7 +19,11 @@ from zerogap.oracles.convex_branches import ConvexBranches
 from zerogap.oracles.feature_search import climb
 from zerogap.question import Question
 from zerogap.rows import Rows
+<<<<<<< HEAD
 from zerogap.training.features import FeatureRun
+=======
+from zerogap.training.thresholds import falling, largest_price
+>>>>>>> convexbb
 
 Array = NDArray[np.float64]
 
@@ -278,3 +282,15 @@ def test_the_critical_beta_is_bracketed(architecture: Any) -> None:
     if architecture is MAX:
         assert zg.train(architecture, X5, Y5, beta=upper * 1.001, tol=1e-6).network.width == 0
         assert zg.train(architecture, X5, Y5, beta=lower * 0.98, tol=1e-6).network.width > 0
+
+
+def test_thresholds_fall_to_the_price_that_closes_the_gap() -> None:
+    target = largest_price(lambda price: 1.0 - price, 0.25, 0.5, 1.0)
+    assert target == pytest.approx(0.75)
+    assert largest_price(lambda price: 1.0 - price, 0.25, 0.8, 1.0) == 0.8
+    thresholds = falling(0.7, target, 10.0, 2.0)
+    assert thresholds[0] == pytest.approx(7.7)
+    assert thresholds[-1] == target
+    assert np.all(np.diff(thresholds) < 0.0)
+    assert np.all(np.array(thresholds[:-1]) > 0.7 + 2.0 * (target - 0.7))
+    assert falling(1.0, 1.0)[-2] > 1.0
