@@ -19,11 +19,8 @@ from zerogap.oracles.convex_branches import ConvexBranches
 from zerogap.oracles.feature_search import climb
 from zerogap.question import Question
 from zerogap.rows import Rows
-<<<<<<< HEAD
 from zerogap.training.features import FeatureRun
-=======
 from zerogap.training.thresholds import falling, largest_price
->>>>>>> convexbb
 
 Array = NDArray[np.float64]
 
