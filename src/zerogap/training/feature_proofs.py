@@ -100,6 +100,7 @@ class FeatureProver:
 
         They differ by at most `tol`, relative, if the budget suffices; without a proof the second one is infinite.
         """
+        compiled()
         started, upper = time.monotonic(), np.inf
         branches = ConvexBranches(self.features, residual)
         while branches.possible and met > 0.0 and self.spent < self.effort:

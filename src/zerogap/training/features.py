@@ -260,6 +260,8 @@ class FeatureRun:
     def _reweighted(self, neurons: Weighted, aim: float) -> tuple[Weighted, Array]:
         """The best output weights of the neurons and the residual that belongs to them."""
         question = self.question
+        if not neurons.weights.shape[0]:
+            return neurons, self._residual(neurons)
         size = self.features.sizes(neurons.weights)
         unit = np.where(self.features.scaled, neurons.weights / np.maximum(size, 1e-300)[:, None], neurons.weights)
         second = neurons.second * size[:, None]
