@@ -38,8 +38,11 @@ Array = NDArray[np.float64]
 WIDEST = 200
 """Neurons of a cold start, at most; half as many as samples."""
 
-START = 300
-"""Steps of L-BFGS of a cold start."""
+START = 100
+"""Steps of L-BFGS at each level of a cold start."""
+
+ROUNDED = (0.1, 0.03, 0.01, 0.003, 0.0)
+"""Levels of a cold start: widths over which the kinks of features are rounded."""
 
 SLIDE = 60
 """Steps of L-BFGS in each round."""
@@ -206,7 +209,12 @@ class FeatureRun:
             given = warm_start.balanced()
             return self._keep(Weighted(given.weights, given.readout, given.offset))
         width = int(np.clip(self.question.rows.samples // 2, 20, WIDEST))
-        return self._slide(self._scattered(width), START)
+        neurons = self._scattered(width)
+        for rounded in ROUNDED:
+            neurons = self._slide(neurons, START, rounded=rounded)
+            if self._stopped():
+                break
+        return neurons
 
     def _scattered(self, width: int) -> Weighted:
         """Random neurons whose outputs are of the size of the targets."""
@@ -318,8 +326,11 @@ class FeatureRun:
         scaled = np.where(self.features.scaled, ratio * neurons.weights, neurons.weights)
         return Weighted(scaled, neurons.second / np.maximum(ratio, 1e-300), neurons.offset)
 
-    def _slide(self, neurons: Weighted, steps: int, kink: float = KINK) -> Weighted:
-        """All weights together, by L-BFGS; with those from before, where a rounded kink of the loss has misled it."""
+    def _slide(self, neurons: Weighted, steps: int, kink: float = KINK, rounded: float = 0.0) -> Weighted:
+        """All weights together, by L-BFGS; with those from before, where a rounded kink of the loss has misled it.
+
+        `rounded` is the width of the kinks of the features, `kink` that of the loss.
+        """
         if not neurons.weights.shape[0]:
             return neurons
         problem = Descent(self.question, neurons.weights.shape[0], kink=kink)
@@ -337,12 +348,15 @@ class FeatureRun:
 
         options: Any = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-12, "gtol": 1e-10, "maxcor": 20}
         try:
-            current = minimize(problem, start, jac=True, method="L-BFGS-B", callback=watch, options=options).x
+            found = minimize(
+                problem, start, args=(rounded,), jac=True, method="L-BFGS-B", callback=watch, options=options
+            )
+            current = found.x
         finally:
             # Ctrl-C loses nothing.
             self._keep(Weighted(*problem.unpack(np.asarray(current))))
         moved = Weighted(*problem.unpack(np.asarray(current)))
-        if self.question.loss.smooth or self._objective(moved) < self._objective(neurons):
+        if self.question.loss.smooth or rounded or self._objective(moved) < self._objective(neurons):
             return moved
         weights, second = np.concatenate([moved.weights, neurons.weights]), [0.0 * moved.second, neurons.second]
         return Weighted(weights, np.concatenate(second), neurons.offset)
