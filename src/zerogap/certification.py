@@ -107,7 +107,8 @@ def _certify_features(
         request = Request(arrangements or "generate", tol, seconds, seconds, rng)
         if question.architecture.linear or arrangements == "enumerate":
             proved = answered(question, request)[1]
-            if proved.proof is not None:
+            # An enumeration cut short bounds only the cells it listed: no bound on all networks.
+            if proved.proof is not None and proved.scope == "global":
                 run.referee.ratchet.lift(proved.lower_bound, proved.proof)
         else:
             run.run(network)

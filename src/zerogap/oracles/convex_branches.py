@@ -8,7 +8,8 @@ On a cone u = sum x_i v_i, x >= 0, a maximum is convex and homogeneous, so
 
 With the right side for one sign of a_j and the left one for the other, below_q . x <= g_q(u) <= above_q . x. The norm
 is convex, so ||g(u)|| <= heights . x with heights_i = ||(max(above_qi, -below_qi))_q||, and the rest is as in
-``zerogap.oracles.branch_and_bound``: the same cones, halved at their widest edge, the same bound of heights . x on the
+``zerogap.oracles.branch_and_bound``: the same cones, cut where interpolation costs most (every sixth
+generation at the widest edge), the same bound of heights . x on the
 ball, the same prism for a free bias (beyond it all maxima grow by the same constant, which a residual of sum zero does
 not see). Both signs of the residual share one tree, and no record of it is kept.
 """

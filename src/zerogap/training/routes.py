@@ -2,13 +2,13 @@
 
 | neurons                                      | all, found as needed ("generate") | of listed cells                   |
 |----------------------------------------------|-----------------------------------|-----------------------------------|
-| a filter with one output weight, shared walls| ``global_training``               | ``cell_training``                 |
-| linear in their inner weights                | ``spectral_training``             | none: there is nothing to list    |
-| one output weight, walls of their own        | ``feature_training``              | ``piece_training``                |
-| several output weights                       | ``feature_training``              | ``rank_one_training``             |
-| several output weights, gated                | none: gates belong to the question| ``spectral_training``             |
-| tied filters in front of a second ReLU       | ``tied_training`` if few entries, | ``tied_training``                 |
-|                                              | else ``feature_training``         |                                   |
+| a filter with one output weight, shared walls| ``all_neurons``                   | ``cells``                         |
+| linear in their inner weights                | ``spectral``                      | none: there is nothing to list    |
+| one output weight, walls of their own        | ``features``                      | ``pieces``                        |
+| several output weights                       | ``features``                      | ``rank_one``                      |
+| several output weights, gated                | none: gates belong to the question| ``spectral``                      |
+| tied filters in front of a second ReLU       | ``tied`` if few entries,          | ``tied``                          |
+|                                              | else ``features``                 |                                   |
 """
 
 from __future__ import annotations
