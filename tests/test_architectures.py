@@ -161,6 +161,23 @@ def test_networks_trained_elsewhere_are_certified_and_improved(name: str) -> Non
     assert found.direction.shape == (theirs.weights.shape[1],)
 
 
+def test_a_bound_over_listed_cells_does_not_lift_a_certificate_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dataclasses
+
+    import zerogap.certification as certification
+
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((4, 3))
+    y = rng.standard_normal(len(X))
+    theirs = train_by_gradient(MAX, X, y, beta=0.1, width=3, iterations=30, method="adam")
+    # A bound just below the objective: true of no network but theirs, had it been lifted.
+    false = 0.999 * theirs.objective(X, y, beta=0.1)
+    listed = zg.train(MAX, X, y, beta=0.1, arrangements="enumerate").certificate
+    cut_short = dataclasses.replace(listed, scope="sampled", lower_bound=false)
+    monkeypatch.setattr(certification, "answered", lambda *_: (theirs, cut_short, [], "optimal"))
+    assert zg.certify(theirs, X, y, beta=0.1, arrangements="enumerate").lower_bound < false
+
+
 def test_certificates_cite_the_theorem_of_their_architecture() -> None:
     words = {MAX: "two-layer", zg.LinearCNN(2): "linear", zg.CircularCNN(): "circular", UNTIED: "two ReLUs"}
     for architecture, word in words.items():

@@ -86,7 +86,8 @@ def answered(question: Question, request: Request) -> Trained:
     if request.solver != "interior_point":
         expected = f"'interior_point': {architecture!r} has no cell program with shared walls"
         raise InputError("solver", repr(request.solver), expected, "leave solver out")
-    if architecture.tied and (not request.generate or provable(question)):
+    # Branch and bound over pairs of directions always proves, so prove=False asks for the search alone.
+    if architecture.tied and (not request.generate or (request.effort > 0.0 and provable(question))):
         return train_tied(question, request.arrangements, **request.common)
     if request.generate:
         return _generated(question, request)
