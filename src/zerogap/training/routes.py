@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -120,10 +121,12 @@ def _pieced(question: Question, request: Request) -> Trained:
     from zerogap.training.features import train_features
     from zerogap.training.pieces import train_by_pieces
 
+    started = time.perf_counter()
     trained = train_by_pieces(question, request.arrangements, **request.common)
     if (trained[1].scope, trained[1].proof) != ("global", "relaxation"):
         return trained
-    return train_features(question, **request.common, effort=request.effort, proved=trained[1])
+    left = max(request.limit - (time.perf_counter() - started), 0.0)
+    return train_features(question, **request.common | {"limit": left}, effort=request.effort, proved=trained[1])
 
 
 def _generated(question: Question, request: Request) -> Trained:
