@@ -12,7 +12,7 @@ from zerogap.oracles import bilinear
 from zerogap.oracles.bilinear import bound_price
 from zerogap.oracles.tied_search import search_tied
 from zerogap.question import Question
-from zerogap.training.tied import train_tied
+from zerogap.training.tied import TiedRun, train_tied
 
 GOLDEN = [
     (0.1853903, 0.1853903, 1e-7),
@@ -199,6 +199,16 @@ def test_large_beta_needs_no_neurons() -> None:
     silent = trained(TIED, X, np.zeros(3))
     assert silent[1].objective <= 1e-300
     assert silent[3] is zg.Status.OPTIMAL
+
+
+def test_a_warm_start_is_used_where_search_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((3, 3)), rng.standard_normal(3)
+    given = zg.train(TIED, X, y, beta=0.1, prove=False)
+    monkeypatch.setattr(TiedRun, "_search", lambda run, *_: (run._neurons[:0], 0.0))
+    warm = zg.train(TIED, X, y, beta=0.1, warm_start=given.network)
+    assert warm.certificate.objective <= given.certificate.objective * (1.0 + 1e-6)
+    assert zg.train(TIED, X, y, beta=0.1, max_time=5.0).certificate.objective > warm.certificate.objective
 
 
 def test_runs_can_be_stopped() -> None:

@@ -89,7 +89,7 @@ def answered(question: Question, request: Request) -> Trained:
         raise InputError("solver", repr(request.solver), expected, "leave solver out")
     # Branch and bound over pairs of directions always proves, so prove=False asks for the search alone.
     if architecture.tied and (not request.generate or (request.effort > 0.0 and provable(question))):
-        return train_tied(question, request.arrangements, **request.common)
+        return train_tied(question, request.arrangements, **request.common, warm_start=request.warm_start)
     if request.generate:
         return _generated(question, request)
     if architecture.linear:

@@ -60,6 +60,7 @@ def train_tied(
     limit: float,
     rng: np.random.Generator,
     callback: Callback | None = None,
+    warm_start: Network | None = None,
 ) -> tuple[Network, Certificate, list[Iteration], Status]:
     """Train a tied three-layer network over all neurons.
 
@@ -77,6 +78,8 @@ def train_tied(
     rng : Generator
     callback : callable, optional
         Called with an Iteration after every round; a true return value stops the run.
+    warm_start : Network, optional
+        Of the same shapes; its neurons are among the first.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def train_tied(
         expected = "'enumerate' or 'generate': pieces of tied filters are relaxations, and some of them bound nothing"
         raise InputError("arrangements", shown(arrangements), expected, "pass arrangements='generate'")
     run = TiedRun(question, tol, limit, rng, callback)
-    run.run(arrangements == "enumerate")
+    run.run(arrangements == "enumerate", warm_start)
     return run.network, run.verdict(), run.history, run.status
 
 
@@ -129,7 +132,7 @@ class TiedRun:
         self.pieces = self.nodes = 0
         self._neurons = np.zeros((0, features.dimension))
 
-    def run(self, listed: bool) -> None:
+    def run(self, listed: bool, warm_start: Network | None = None) -> None:
         """The relaxation if `listed`, then rounds of search and proof."""
         try:
             null = null_residual(self.question)
@@ -139,6 +142,8 @@ class TiedRun:
                 if listed:
                     self._relax()
                 self._join(self._search(null, THOROUGH)[0])
+                if warm_start is not None and warm_start.width:
+                    self._join(self._features.unit(warm_start.weights))
                 self._rounds()
         except KeyboardInterrupt:
             self.status = Status.INTERRUPTED
