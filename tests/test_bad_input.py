@@ -42,7 +42,7 @@ BAD_X = {
 }
 BAD_Y = {
     "too short": Y[:5],
-    "two columns": np.column_stack([Y, Y]),
+    "three axes": np.ones((6, 2, 2)),
     "NaN": np.where(np.arange(6) == 2, np.nan, Y),
     "infinite": np.where(np.arange(6) == 2, np.inf, Y),
     "strings": np.array(list("abcdef")),

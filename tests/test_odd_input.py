@@ -399,7 +399,7 @@ def test_unusual_inputs_work_and_are_not_changed(name: str) -> None:
         given.flags.writeable = False
     options = {"beta": 0.1, "arrangements": 20, "tol": 1e-6}
     plain = zg.train(zg.MLP(), before, Y, **options)
-    result = zg.train(zg.MLP(), given, Y[:, None].tolist(), sample_weight=np.ones(6, dtype=int), **options)
+    result = zg.train(zg.MLP(), given, Y.tolist(), sample_weight=np.ones(6, dtype=int), **options)
     assert result.certificate.objective == pytest.approx(plain.certificate.objective, rel=1e-9)
     assert result.certificate.gap <= 1e-6
     assert zg.certify(result.network, given, Y, beta=0.1).objective == result.certificate.objective

@@ -93,7 +93,7 @@ def test_bad_outputs_are_refused(tmp_path: Path) -> None:
         with pytest.raises(zg.InputError, match="y"):
             zg.train_separately(zg.MLP(), X, bad, beta=0.1)
     with pytest.raises(zg.InputError, match="train_separately"):
-        zg.train(zg.MLP(), X, Y, beta=0.1)
+        zg.train(zg.MLP(), X, np.sign(Y), loss="hinge", beta=0.1)
     with pytest.raises(zg.InputError, match="networks"):
         zg.OutputNetworks([])
     single = zg.train(zg.MLP(), X, Y[:, 0], beta=0.1, arrangements=5).network

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from zerogap.architectures import CNN, MLP, CircularCNN, LinearCNN, ThreeLayerCNN
     from zerogap.certificates.certificate import Certificate
     from zerogap.certification import certify, critical_beta, critical_beta_bounds
+    from zerogap.closed_forms import ClosedForm, soft_thresholded_svd
     from zerogap.data import Dataset, load_dataset
     from zerogap.errors import (
         DataFileError,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from zerogap.improvement import Improvement, improve
     from zerogap.network import Network
     from zerogap.outputs import OutputNetworks
+    from zerogap.training.copositive import CopositiveResult, train_copositive
+    from zerogap.training.frank_wolfe import train_by_frank_wolfe
     from zerogap.training.history import Iteration
     from zerogap.training.separate import SeparateResult, train_separately
     from zerogap.training.train import Result, train
@@ -32,6 +35,8 @@ _HOMES = {
     "CNN": "architectures",
     "Certificate": "certificates.certificate",
     "CircularCNN": "architectures",
+    "ClosedForm": "closed_forms",
+    "CopositiveResult": "training.copositive",
     "DataFileError": "errors",
     "Dataset": "data",
     "Improvement": "improvement",
@@ -53,7 +58,10 @@ _HOMES = {
     "critical_beta_bounds": "certification",
     "improve": "improvement",
     "load_dataset": "data",
+    "soft_thresholded_svd": "closed_forms",
     "train": "training.train",
+    "train_by_frank_wolfe": "training.frank_wolfe",
+    "train_copositive": "training.copositive",
     "train_separately": "training.separate",
 }
 
@@ -62,6 +70,8 @@ __all__ = [
     "MLP",
     "Certificate",
     "CircularCNN",
+    "ClosedForm",
+    "CopositiveResult",
     "DataFileError",
     "Dataset",
     "Improvement",
@@ -82,7 +92,10 @@ __all__ = [
     "critical_beta_bounds",
     "improve",
     "load_dataset",
+    "soft_thresholded_svd",
     "train",
+    "train_by_frank_wolfe",
+    "train_copositive",
     "train_separately",
 ]
 

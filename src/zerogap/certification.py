@@ -72,9 +72,9 @@ def certify(
     check_network(network)
     seconds = seconds_of("prove", prove)
     question = Question.of(network.architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
-    network.on(question.rows)
+    network.on(network.checked(question).rows)
     tol = positive("tol", tol)
-    if not network.architecture.cellular:
+    if not question.cellular:
         return _certify_features(question, network, arrangements, seconds, tol, generator(random_state))
     generate = isinstance(arrangements, str) and arrangements == "generate"
     if generate and network.gates is not None:
@@ -139,7 +139,7 @@ def critical_beta(
     loss with ``bias="free"`` and for gated networks with a finite cone penalty. Parameters are those of ``train``.
     """
     question = Question.of(architecture, X, y, loss=loss, beta=1.0, sample_weight=sample_weight)
-    if not question.architecture.cellular:
+    if not question.cellular:
         expected = "one whose neurons are a filter with one output weight"
         raise InputError("architecture", repr(architecture), expected, "use zg.critical_beta_bounds")
     cells = choose_cells(question, arrangements, generator(random_state))
@@ -192,7 +192,7 @@ def critical_beta_bounds(
     if question.architecture.gated:
         raise InputError("architecture", "a gated one", "a ReLU architecture", "use zg.critical_beta with its gates")
     tol, seconds = positive("tol", tol), seconds_of("prove", prove)
-    if not question.architecture.cellular:
+    if not question.cellular:
         return feature_price_bounds(question, generator(random_state), tol, seconds)
     return price_bounds(question, tol, seconds, generator(random_state))
 

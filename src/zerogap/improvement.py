@@ -92,6 +92,7 @@ def improve(
     In an optimal network no price exceeds beta (docs/theory.md, "Dual").
     """
     question = Question.of(check_network(network).architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
+    network.checked(question)
     if network.gates is not None:
         raise InputError("network", "a gated one", "a ReLU network", "train with other gates instead")
     rng = generator(random_state)
@@ -109,7 +110,7 @@ def improve(
         random_state=rng,
         callback=callback,
     )
-    if question.architecture.cellular:
+    if question.cellular:
         direction, sign, price = best_neuron(question, network, rng)
     else:
         direction, sign, price = FeatureRun(question, tol, np.inf, rng).best_neuron(network)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Loss(ABC):
-    """A separable convex loss bound to its data.
+    """A convex loss bound to its data, separable over samples.
+
+    One output has shape (n,); for C outputs all shapes (n,) below, but that of the weights, are (n, C)
+    (``zerogap.output_losses``).
 
     Parameters
     ----------
@@ -56,6 +59,10 @@ class Loss(ABC):
     def curvature(self, f: Array) -> Array:
         """The diagonal of the Hessian of L at f, shape (n,)."""
 
+    def curved(self, f: Array, direction: Array) -> Array:
+        """The Hessian of L at f times a direction of the shape of f."""
+        return self.curvature(f) * direction
+
     @abstractmethod
     def conjugate(self, z: Array) -> float:
         """L*(z) = sup_f z . f - L(f); infinite outside the domain."""
@@ -76,13 +83,17 @@ class Loss(ABC):
     def box(self) -> tuple[Array, Array]:
         """Lower and upper ends of the dual domain of r, each (n,)."""
 
+    def feasible(self, r: Array) -> Array:
+        """A point of the dual domain near r; exactly inside, as real numbers."""
+        return np.clip(r, *self.box())
+
     def best_scale(self, r: Array, largest: float) -> float:
         """The s in [0, largest] to use in the dual point s r."""
         return min(1.0, largest)
 
     @abstractmethod
-    def best_constant(self) -> float:
-        """argmin_b L(b 1): the network that is only an output offset."""
+    def best_constant(self) -> Any:
+        """argmin_b L(b 1): the network that is only an output offset; a number, or (C,) for C outputs."""
 
     def constant_residual(self) -> Array:
         """An r in -dL(b 1) at the best constant b with 1' r = 0."""
@@ -245,28 +256,20 @@ class HingeLoss(MarginLoss):
 
 
 LOSSES: dict[str, type[Loss]] = {loss.name: loss for loss in (SquaredLoss, LogisticLoss, HingeLoss)}
+"""The losses of one output."""
 
 
 def make_loss(name: str, targets: Array, weights: Array) -> Loss:
-    """The loss of that name on those data.
+    """The loss of that name on the targets (n,) of one output.
 
     Raises
     ------
     InputError
-        Unknown name; labels other than -1 and +1, or one class only, for the margin losses.
+        Labels other than -1 and +1, or one class only, for the margin losses.
     """
-    if not isinstance(name, str) or name not in LOSSES:
-        raise InputError("loss", repr(name), f"one of {sorted(LOSSES)}", "choose one of these names")
     kind = LOSSES[name]
     if kind.margin:
-        labels = np.unique(targets)
-        if not np.all(np.isin(labels, (-1.0, 1.0))):
-            raise InputError(
-                f"labels y of the {name} loss",
-                f"the values {_first(labels)}",
-                "-1 and +1",
-                "encode the two classes, for example y = np.where(labels == positive, 1.0, -1.0)",
-            )
+        labels = check_margin_labels(name, targets)
         if labels.size < 2:
             raise InputError(
                 f"labels y of the {name} loss",
@@ -277,6 +280,15 @@ def make_loss(name: str, targets: Array, weights: Array) -> Loss:
     return kind(targets, weights)
 
 
-def _first(values: Array) -> str:
-    shown = ", ".join(f"{value:g}" for value in values[:4])
-    return f"[{shown}{', ...' if values.size > 4 else ''}]"
+def check_margin_labels(name: str, targets: Array) -> Array:
+    """The distinct labels; raises InputError for others than -1 and +1."""
+    labels = np.unique(targets)
+    if not np.all(np.isin(labels, (-1.0, 1.0))):
+        shown = ", ".join(f"{value:g}" for value in labels[:4])
+        raise InputError(
+            f"labels y of the {name} loss",
+            f"the values [{shown}{', ...' if labels.size > 4 else ''}]",
+            "-1 and +1",
+            "encode the two classes, for example y = np.where(labels == positive, 1.0, -1.0)",
+        )
+    return labels

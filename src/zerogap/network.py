@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from zerogap.architectures import Architecture, Neurons, from_config
 from zerogap.errors import DataFileError, InputError
 from zerogap.features import Features
+from zerogap.features.base import combined, masses
 from zerogap.files import write_atomically
 from zerogap.pruning import reduced_weights
 from zerogap.question import Question
-from zerogap.rounding import lengths
 from zerogap.rows import Rows
 from zerogap.validation import file_path, finite, finite_array
 
@@ -29,20 +30,20 @@ CHUNK = 20_000_000
 
 @dataclass(frozen=True, eq=False, init=False)
 class Network:
-    """A network with one output, f = sum_j Phi(theta_j) w_j + offset.
+    """A network with one output f = sum_j Phi(theta_j) w_j + offset, or with C of them.
 
     Parameters
     ----------
     architecture : MLP, CNN, LinearCNN, CircularCNN or ThreeLayerCNN
     first : (m, p) array
         Weights u_j of the decayed inner layer; with a bias, p counts it and it is the last entry.
-    second : (m,) or (m, a) array
+    second : (m,) or (m, a) array, or (m, C) or (m, a, C) for C outputs
         Output weights w_j, a of them for every neuron where each position or window has its own.
     filters : (m, ...) array, optional
         The normalised filters of the layers before, for architectures that have them.
     gates : (m, p) array, optional
         Gate vectors, for gated architectures only.
-    offset : float
+    offset : float, or (C,) array
         Constant added to the output, for ``bias="free"`` only.
 
     Raises
@@ -56,7 +57,7 @@ class Network:
     second: Array
     filters: Array | None
     gates: Array | None
-    offset: float
+    offset: Any
 
     def __init__(
         self,
@@ -66,13 +67,16 @@ class Network:
         *,
         filters: Any = None,
         gates: Any = None,
-        offset: float = 0.0,
+        offset: Any = 0.0,
     ) -> None:
         if not isinstance(architecture, Architecture):
             raise InputError("architecture", repr(architecture), "an instance such as zg.MLP()", "construct one first")
         first = _weights("first", first, 2)
-        second = _weights("second", second, 1 if architecture.cellular else np.ndim(second))
-        if second.ndim > 2 or first.shape[0] != second.shape[0]:
+        second = _weights("second", second, np.ndim(second))
+        if not 1 <= second.ndim <= 2 + architecture.slotted:
+            expected = f"(m,), or (m, {'a) or (m, a, ' if architecture.slotted else ''}C) for C outputs"
+            raise InputError("second", f"shape {second.shape}", expected, "pass one row per neuron")
+        if first.shape[0] != second.shape[0]:
             raise InputError(
                 "second",
                 f"{second.shape[0]} output weights" if second.ndim == 1 else f"shape {second.shape}",
@@ -91,8 +95,8 @@ class Network:
             gates = _weights("gates", gates, 2)
             if gates.shape != first.shape:
                 raise InputError("gates", f"shape {gates.shape}", f"{first.shape}", "pass one gate per neuron")
-        offset = finite("offset", offset)
-        if offset != 0.0 and not architecture.offset:
+        offset = _constant(offset, second.shape[-1] if second.ndim == 2 + architecture.slotted else None)
+        if np.any(offset != 0.0) and not architecture.offset:
             raise InputError("offset", repr(offset), "0, because only bias='free' has one", "use bias='free'")
         for name, value in (
             ("architecture", architecture),
@@ -111,14 +115,20 @@ class Network:
 
     @classmethod
     def from_weights(
-        cls, architecture: Architecture, features: Features, weights: Array, readout: Array, offset: float
+        cls,
+        architecture: Architecture,
+        features: Features,
+        weights: Array,
+        readout: Array,
+        offset: Any,
+        gates: Array | None = None,
     ) -> Network:
-        """The network of neurons theta (m, q) with output weights (m, a)."""
+        """The network of neurons theta (m, q) with output weights (m, a) or (m, a, C)."""
         count = features.filters
         filters = weights[:, :count].reshape(weights.shape[0], *features.filter_shape) if count else None
-        second = readout[:, 0] if features.outputs == 1 else readout
-        offset = offset if architecture.offset else 0.0
-        return cls(architecture, weights[:, count:], second, filters=filters, offset=offset)
+        second = readout if architecture.slotted and (readout.ndim == 3 or features.outputs > 1) else readout[:, 0]
+        offset = offset if architecture.offset else 0.0 * np.asarray(offset)
+        return cls(architecture, weights[:, count:], second, filters=filters, gates=gates, offset=offset)
 
     @property
     def width(self) -> int:
@@ -129,8 +139,13 @@ class Network:
         return f"Network({self.architecture!r}, width={self.width})"
 
     def __call__(self, X: Any) -> Array:
-        """Outputs (n,) for inputs X of the architecture's shape."""
+        """Outputs (n,), or (n, C), for inputs X of the architecture's shape."""
         return self.outputs(self.architecture.rows(X))
+
+    @property
+    def classes(self) -> int | None:
+        """C, the number of outputs of a network that has several; None if its output is a number."""
+        return int(self.second.shape[-1]) if self.second.ndim == 2 + self.architecture.slotted else None
 
     @property
     def weights(self) -> Array:
@@ -142,23 +157,25 @@ class Network:
 
     @property
     def readout(self) -> Array:
-        """Output weights as (m, a)."""
-        return self.second if self.second.ndim == 2 else self.second[:, None]
+        """Output weights as (m, a), or (m, a, C)."""
+        return self.second if self.architecture.slotted and self.second.ndim > 1 else self.second[:, None]
 
     def outputs(self, rows: Rows) -> Array:
-        """Outputs (n,) for pre-activation rows."""
-        return self.effects(rows).sum(axis=1) + self.offset
+        """Outputs (n,) or (n, C) for pre-activation rows."""
+        parts = [combined(values, self.readout) for values in self._values(rows)]
+        shape = (rows.samples,) if self.classes is None else (rows.samples, self.classes)
+        return (np.concatenate(parts) if parts else np.zeros(shape)) + self.offset
 
     def effects(self, rows: Rows) -> Array:
-        """What each neuron adds to each output, Phi(theta_j)_s . w_j, shape (n, m)."""
-        if not self.width:
-            return np.zeros((rows.samples, 0))
+        """What each neuron adds to each output, Phi(theta_j)_s w_j, shape (n, m), or (n C, m)."""
+        parts = [np.einsum("nam,ma...->n...m", values, self.readout) for values in self._values(rows)]
+        return np.concatenate(parts).reshape(-1, self.width) if parts else np.zeros((rows.samples, 0))
+
+    def _values(self, rows: Rows) -> Iterator[Array]:
+        """Features of a few samples at a time, (c, a, m)."""
         step = max(1, CHUNK // max(1, self.width * rows.matrix.shape[1]))
-        parts = []
-        for start in range(0, rows.samples, step):
-            values, _ = self.on(rows.keep(slice(start, start + step))).forward(self.weights)
-            parts.append(np.einsum("nam,ma->nm", values, self.readout))
-        return np.concatenate(parts)
+        for start in range(0, rows.samples if self.width else 0, step):
+            yield self.on(rows.keep(slice(start, start + step))).forward(self.weights)[0]
 
     def on(self, rows: Rows) -> Features:
         """The architecture's features on these rows, with the gates of this network; checks that shapes agree."""
@@ -173,6 +190,13 @@ class Network:
                 "use inputs of the shape that the network was trained on",
             )
         return features
+
+    def checked(self, question: Question) -> Question:
+        """The question, if this network has as many outputs; raises InputError."""
+        if self.classes != question.outputs:
+            shown = ["(n,)" if count is None else f"(n, {count})" for count in (question.outputs, self.classes)]
+            raise InputError("y", f"targets of shape {shown[0]}", f"{shown[1]}, as the outputs", "reshape the targets")
+        return question
 
     def penalty(self, rows: Rows, weights: Array) -> tuple[float, float]:
         """(1/2 sum ||E u||^2 + w^2, sum_j |w_j| times the weighted contradiction of gates on these rows)."""
@@ -193,7 +217,7 @@ class Network:
     def objective_of(self, question: Question) -> float:
         """The objective on a checked question."""
         decay, contradiction = self.penalty(question.rows, question.loss.weights)
-        value = question.loss.value(self.outputs(question.rows)) + question.beta * decay
+        value = question.loss.value(self.outputs(self.checked(question).rows)) + question.beta * decay
         return value + (self.architecture.cone * contradiction if contradiction else 0.0)
 
     def balanced(self) -> Network:
@@ -205,7 +229,7 @@ class Network:
         if not self.width:
             return self
         gauge = self.architecture.gauge(self.first.shape[1])
-        size = lengths(self.readout)
+        size = masses(self.readout)
         first, second = gauge.factor(self.first * (size * shares)[:, None])
         keep = np.any(first != 0.0, axis=1) & (size > 0.0)
         direction = self.second / np.where(size > 0.0, size, 1.0).reshape(-1, *[1] * (self.second.ndim - 1))
@@ -218,14 +242,25 @@ class Network:
             offset=self.offset,
         )
 
+    def neurons_where(self, keep: Array) -> Network:
+        """The network of some of the neurons; a mask or indices (m,)."""
+        return Network(
+            self.architecture,
+            self.first[keep],
+            self.second[keep],
+            filters=None if self.filters is None else self.filters[keep],
+            gates=None if self.gates is None else self.gates[keep],
+            offset=self.offset,
+        )
+
     def without_faint(self, share: float) -> Network:
         """The balanced network without neurons of less than this share of the largest cost."""
         network = self.balanced()
-        cost = lengths(network.readout)
+        cost = masses(network.readout)
         return network._rescaled(np.where(cost**2 >= share * (cost.max(initial=0.0) ** 2), 1.0, 0.0))
 
     def prune(self, X: Any) -> Network:
-        """At most n neurons, the same outputs on X, and no larger penalty (Caratheodory; P2, width)."""
+        """At most n neurons, or n C, the same outputs on X, and no larger penalty (Caratheodory; P2, P1, width)."""
         return self.pruned(self.architecture.rows(X))
 
     def pruned(self, rows: Rows) -> Network:
@@ -234,7 +269,7 @@ class Network:
         if self.architecture.cone not in (0.0, np.inf) or not network.width:
             return network
         gauge = self.architecture.gauge(network.first.shape[1])
-        cost = gauge.value(network.first) * lengths(network.readout)
+        cost = gauge.value(network.first) * masses(network.readout)
         return network._rescaled(reduced_weights(network.effects(rows), cost))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -254,7 +289,7 @@ class Network:
         """The arrays of a network file."""
         present = {name: getattr(self, name) for name in ("first", "second", "gates", "filters")}
         tensors = {name: np.ascontiguousarray(value) for name, value in present.items() if value is not None}
-        return {**tensors, "offset": np.array([self.offset])}
+        return {**tensors, "offset": np.atleast_1d(self.offset)}
 
     @classmethod
     def from_tensors(cls, config: Any, tensors: dict[str, Array]) -> Network:
@@ -266,8 +301,9 @@ class Network:
             If an array is missing or does not fit.
         """
         optional = {name: tensors.get(name) for name in ("gates", "filters")}
-        offset = float(tensors["offset"][0])
-        return cls(from_config(config), tensors["first"], tensors["second"], **optional, offset=offset)
+        architecture, second, offset = from_config(config), tensors["second"], tensors["offset"]
+        constant = offset if second.ndim == 2 + architecture.slotted else float(offset[0])
+        return cls(architecture, tensors["first"], second, **optional, offset=constant)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
@@ -294,6 +330,17 @@ class Network:
             return cls.from_tensors(json.loads(metadata["architecture"]), tensors)
         except (KeyError, IndexError, ValueError, RecursionError) as error:
             raise DataFileError(f"network file {path}", str(error), "complete contents", remedy) from error
+
+
+def _constant(value: Any, count: int | None) -> Any:
+    """A finite offset: a number for one output; (C,) for several, where one number stands for all of them."""
+    if count is None or np.ndim(value) == 0:
+        number = finite("offset", value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value)
+        return number if count is None else np.full(count, number)
+    array = finite_array("offset", value, largest=np.inf)
+    if array.shape != (count,):
+        raise InputError("offset", f"shape {array.shape}", f"shape ({count},)", "pass one constant for each output")
+    return array
 
 
 def _weights(name: str, value: Any, axes: int) -> Array:

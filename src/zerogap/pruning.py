@@ -43,7 +43,11 @@ def reduced_weights(effects: Array, cost: Array) -> Array:
 
 def _reduce(effects: Array, cost: Array, size: Array, weights: Array, batch: NDArray[np.intp]) -> None:
     """Zero weights of the batch, in place, until its effects are independent."""
-    _, singular, right = np.linalg.svd(effects[:, batch] / size[batch], full_matrices=True)
+    scaled = effects[:, batch] / size[batch]
+    if scaled.shape[0] > scaled.shape[1]:
+        # Only the right singular vectors matter.
+        scaled = np.asarray(np.linalg.qr(scaled, mode="r"))
+    _, singular, right = np.linalg.svd(scaled, full_matrices=True)
     rank = int(np.sum(singular > 1e-12 * singular[0])) if singular.size else 0
     # Columns span the null space, in the scale of the weights.
     null = right[rank:].T / size[batch][:, None]

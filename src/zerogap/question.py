@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from zerogap.architectures import Architecture
 from zerogap.arrangements import Cells
 from zerogap.errors import InputError
-from zerogap.losses import Loss, make_loss
+from zerogap.losses import Loss
+from zerogap.output_losses import bound_loss, check_loss_name
 from zerogap.program import Program
 from zerogap.rows import Rows
-from zerogap.validation import positive, sample_weights, targets
+from zerogap.targets import checked_targets
+from zerogap.validation import positive, sample_weights
 from zerogap.walls import Walls, find_walls
 
 Array = NDArray[np.float64]
@@ -23,7 +25,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """min over networks of L(f) + beta/2 sum_j (||u_j||^2 + w_j^2), for one architecture on one data set.
+    """min over networks of L(f) + beta/2 sum_j (||u_j||^2 + ||w_j||^2), for one architecture on one data set.
 
     Samples of weight zero have been dropped: they neither add loss nor cut cells, as if they were absent.
     Equal samples with equal targets have been merged into one with the sum of their weights. ``owner``
@@ -51,14 +53,17 @@ class Question:
             raise InputError("architecture", repr(architecture), "an instance such as zg.MLP()", "construct one first")
         beta = positive("beta", beta)
         rows = architecture.rows(X)
-        target = targets(y, rows.samples)
+        target = checked_targets(y, rows.samples, check_loss_name(loss))
+        if target.ndim == 2 and 0.0 < architecture.cone < np.inf:
+            expected = "one output: its cone penalty is priced by one output weight"
+            raise InputError("y", f"{target.shape[1]} outputs with a cone penalty", expected, "leave out cone_penalty")
         weights = sample_weights(sample_weight, rows.samples)
         present = weights > 0.0
         owner = np.full(weights.size, -1, dtype=np.intp)
         if not present.all():
             rows, target, weights = rows.keep(present), target[present], weights[present]
         rows, target, weights, owner[present] = _merged(rows, target, weights)
-        return cls(architecture, rows, make_loss(loss, target, weights), beta, owner)
+        return cls(architecture, rows, bound_loss(loss, target, weights, offset=architecture.offset), beta, owner)
 
     @cached_property
     def walls(self) -> Walls:
@@ -73,9 +78,26 @@ class Question:
         )
 
     @property
-    def constant(self) -> float:
-        """The output of the best network without neurons."""
-        return self.loss.best_constant() if self.architecture.offset else 0.0
+    def outputs(self) -> int | None:
+        """C, the number of outputs; None for a single one, whose targets have shape (n,)."""
+        return None if self.loss.targets.ndim == 1 else int(self.loss.targets.shape[1])
+
+    @property
+    def cellular(self) -> bool:
+        """Whether every neuron has one output weight, so that there is a cell program with shared walls."""
+        return self.architecture.cellular and self.outputs is None
+
+    @property
+    def nothing(self) -> Array:
+        """The outputs of the zero network."""
+        return np.zeros(self.loss.targets.shape)
+
+    @property
+    def constant(self) -> Any:
+        """The output of the best network without neurons: a number, or (C,) for C outputs."""
+        if self.architecture.offset:
+            return self.loss.best_constant()
+        return 0.0 if self.outputs is None else np.zeros(self.outputs)
 
 
 def _merged(rows: Rows, target: Array, weights: Array) -> tuple[Rows, Array, Array, NDArray[np.intp]]:

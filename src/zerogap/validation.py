@@ -60,7 +60,7 @@ def targets(y: Any, samples: int) -> Array:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        raise InputError("y", f"shape {array.shape}", "one target per sample, shape (n,)", "use zg.train_separately")
+        raise InputError("y", f"shape {array.shape}", "one target per sample, shape (n,)", "pass one column at a time")
     if array.shape[0] != samples:
         raise InputError(
             "y",

@@ -116,6 +116,11 @@ class Architecture(ABC):
         return False
 
     @property
+    def slotted(self) -> bool:
+        """Whether a neuron may have several output weights for one output: one for each position or window."""
+        return False
+
+    @property
     def flat(self) -> bool:
         """Whether an input is a vector."""
         return False

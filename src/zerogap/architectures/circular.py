@@ -85,6 +85,10 @@ class CircularCNN(Architecture):
         return True
 
     @property
+    def slotted(self) -> bool:
+        return self.depth == 2
+
+    @property
     def linear(self) -> bool:
         return self.depth == 2
 

@@ -52,6 +52,10 @@ class CNN(Convolution, TwoLayer):
     def cellular(self) -> bool:
         return super().cellular and self.pooling in ("sum", "average") and self.window is None
 
+    @property
+    def slotted(self) -> bool:
+        return self.pooling == "none" or (self.window is not None and self.readout == "weights")
+
     def plain_rows(self, X: Any) -> Rows:
         rows = self.patches(X)
         return replace(rows, scale=1.0 / self._windows(rows).shape[1]) if self.pooling == "average" else rows

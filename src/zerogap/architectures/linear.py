@@ -52,6 +52,10 @@ class LinearCNN(Convolution, Architecture):
     def linear(self) -> bool:
         return True
 
+    @property
+    def slotted(self) -> bool:
+        return self.pooling == "none" or (self.window is not None and self.readout == "weights")
+
     def plain_rows(self, X: Any) -> Rows:
         rows = self.patches(X)
         if self.pooling != "average":

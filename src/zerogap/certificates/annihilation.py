@@ -74,6 +74,47 @@ def balanced_on_grid(residual: Array) -> Array:
     return step * np.array(counts, dtype=np.float64)
 
 
+def balanced_columns(residual: Array, targets: Array, weights: Array) -> Array | None:
+    """A residual of cross-entropy (n, C) near the given one whose columns sum to zero exactly, as its rows do.
+
+    A surplus of one column moves to another one within a sample whose shares of both classes are large, so that
+    the point stays inside the dual domain; None if there is no such sample.
+
+    Parameters
+    ----------
+    residual : (n, C) float64
+        On a grid, rows of sum zero, inside the domain (``CrossEntropyLoss.feasible``).
+    targets : (n, C) float64
+        One-hot.
+    weights : (n,) float64
+    """
+    peak = float(np.abs(residual).max(initial=0.0))
+    if peak == 0.0:
+        return np.zeros_like(residual)
+    # The grid of the residual is at least 2**-45 of its peak, and what it counts is exact in integers.
+    step = float(np.ldexp(1.0, int(np.frexp(peak)[1]) - 50))
+    counts = np.rint(residual / step).astype(np.int64)
+    if not np.array_equal(counts * step, residual):
+        return None
+    share = weights[:, None] * targets - residual  # c p
+    for _ in range(4 * residual.shape[1]):
+        excess = [sum(column) for column in counts.T.tolist()]
+        most, least = int(np.argmax(excess)), int(np.argmin(excess))
+        if excess[most] == 0 and excess[least] == 0:
+            return np.asarray(counts * step, dtype=np.float64)
+        moved = min(excess[most], -excess[least])
+        # r falls in column `most`, where c p grows, and grows in column `least`, where c p falls.
+        room = np.minimum(share[:, least], weights - share[:, most])
+        sample = int(room.argmax())
+        if moved <= 0 or not moved * step < 0.5 * room[sample]:
+            return None
+        counts[sample, most] -= moved
+        counts[sample, least] += moved
+        share[sample, most] += moved * step
+        share[sample, least] -= moved * step
+    return None
+
+
 def _corrected(residual: Array, constraints: Array, low: Array, high: Array, snap: float) -> tuple[Array, float] | None:
     """The correction that leaves the coordinates near the ends of the box on those ends."""
     bounded = np.isfinite(high - low)

@@ -1,7 +1,7 @@
 r"""Prices of cells for neurons with several output weights.
 
     price_i(r) = max { ||G_i' u|| : u in cone i, ||E u|| <= 1 }
-    G_i = scale * [ sum_s r_s sum_{k in window q} D_sk m_sk ]_q
+    G_i = scale * [ sum_s r_s sum_{k in window q} D_sk m_sk ]_q       (one column for each window and each output)
 
 with D_sk what cell i lets through of row m_sk: 1 or 0, or the slope of a leaky ReLU (P0, no pooling, oracle).
 """
@@ -45,6 +45,8 @@ class Prices:
         The highest price that was attained.
     directions : (k, p) float64
         Neurons of size one in cells with high prices, the best first.
+    cells : (k,) int
+        Those cells.
     exact : bool
         Whether `upper` is attained, up to rounding.
     """
@@ -52,6 +54,7 @@ class Prices:
     upper: float
     value: float
     directions: Array
+    cells: NDArray[np.intp]
     exact: bool
 
 
@@ -64,16 +67,18 @@ class CellPricer:
         Without gates, and not of maxima.
     walls, cells
         The arrangement of the rows of the features.
+    outputs : int
+        C.
     """
 
-    def __init__(self, features: PooledFeatures, walls: Walls, cells: Cells) -> None:
+    def __init__(self, features: PooledFeatures, walls: Walls, cells: Cells, outputs: int = 1) -> None:
         self._features, self._walls, self._cells = features, walls, cells
         self._matrix = features.rows.matrix
         # In cells with rows on both sides a free bias is at most so many times the length of the other weights.
         lengths = np.linalg.norm(self._matrix[:, :, features.penalised], axis=2)
         self._reach = float(lengths.max(initial=0.0)) * (1.0 + 1e-12) if features.free else 0.0
         self._rows: dict[int, NDArray[np.intp]] = {}
-        shape = cells.count, features.dimension, features.outputs
+        shape = cells.count, features.dimension, features.outputs * outputs
         # Gradients whose price is known to be below something: prices move no faster than gradients.
         self._known, self._below = np.zeros(shape), np.zeros(cells.count)
 
@@ -82,8 +87,8 @@ class CellPricer:
 
         Parameters
         ----------
-        residual : (n,) float64
-            With sum zero for a free bias.
+        residual : (n,) float64, or (n, C)
+            With sums of zero for a free bias.
         known : float
             A price that some neuron in the listed cells attains.
         worth : float
@@ -91,12 +96,12 @@ class CellPricer:
         most : int
             So many of them; once they are found, the cells that are left are only bounded.
         """
-        gradients = self._gradients(residual)
+        gradients = self.gradients(residual)
         moved = self._below + self._sizes(gradients - self._known)
         bounds = np.minimum(self._sizes(gradients), moved * (1.0 + 4.0 * UNIT_ROUNDOFF))
-        error = self._error(residual)
+        error = self.error(residual)
         best, upper, exact = known, known, True
-        found: list[tuple[float, Array]] = []
+        found: list[tuple[float, Array, int]] = []
         for cell in np.argsort(-bounds, kind="stable"):
             floor = min(best, max(worth, 0.5 * (worth + best)))
             if bounds[cell] <= floor:
@@ -111,10 +116,11 @@ class CellPricer:
                 upper, exact = maximum.upper, maximum.value >= maximum.upper * (1.0 - TIGHT)
             if maximum.value > floor:
                 best = max(best, maximum.value)
-                found.append((maximum.value, maximum.direction))
-        found.sort(key=lambda pair: -pair[0])
-        directions = np.array([direction for _, direction in found]).reshape(len(found), self._features.dimension)
-        return Prices(enlarged(max(upper, best) + error, 4), best, self._features.unit(directions), exact)
+                found.append((maximum.value, maximum.direction, int(cell)))
+        found.sort(key=lambda each: -each[0])
+        directions = np.array([direction for _, direction, _ in found]).reshape(len(found), self._features.dimension)
+        cells = np.array([cell for *_, cell in found], dtype=np.intp)
+        return Prices(enlarged(max(upper, best) + error, 4), best, self._features.unit(directions), cells, exact)
 
     def _maximum(self, cell: int, gradient: Array, floor: float) -> ConeMaximum:
         """The price of one cell, as far as it exceeds the floor."""
@@ -133,15 +139,16 @@ class CellPricer:
         self._rows[cell] = maximum.rows
         return maximum
 
-    def _gradients(self, residual: Array) -> Array:
-        """G of all cells, (P, p, a)."""
-        count, p, a = self._cells.count, self._features.dimension, self._features.outputs
-        gradients = np.zeros((count, p, a))
-        weighted = (residual[:, None, None] * self._matrix).transpose(1, 0, 2)
-        for part, let in self._shares():
-            positions = let.transpose(2, 0, 1) @ weighted  # (K, c, p)
-            gradients[part] = self._features.pooled(positions.transpose(1, 0, 2)).transpose(0, 2, 1)
-        return gradients
+    def gradients(self, residual: Array) -> Array:
+        """G of all cells, (P, p, a C)."""
+        residual = np.atleast_2d(residual.T)
+        gradients = np.zeros((self._cells.count, self._features.dimension, residual.shape[0], self._features.outputs))
+        for k, column in enumerate(residual):
+            weighted = (column[:, None, None] * self._matrix).transpose(1, 0, 2)
+            for part, let in self._shares():
+                positions = let.transpose(2, 0, 1) @ weighted  # (K, c, p)
+                gradients[part, :, k] = self._features.pooled(positions.transpose(1, 0, 2)).transpose(0, 2, 1)
+        return gradients.reshape(*gradients.shape[:2], -1)
 
     def _sizes(self, gradients: Array) -> Array:
         """Upper bounds of ||G' u|| over all u of size one whose free bias, if any, is within reach; (P,)."""
@@ -153,10 +160,11 @@ class CellPricer:
         free = self._reach * np.linalg.norm(gradients[:, ~self._features.penalised], axis=(1, 2))
         return np.asarray((np.sqrt(np.maximum(largest, 0.0) + slack * traces) + free) * (1.0 + slack))
 
-    def _error(self, residual: Array) -> float:
+    def error(self, residual: Array) -> float:
         """A bound of what rounding in G does to any price."""
-        magnitude = self._features.pooled(np.tensordot(np.abs(residual), np.abs(self._matrix), axes=1)[None])[0].T
-        operations = residual.size + self._features.roundings + 8
+        positions = np.tensordot(np.atleast_2d(np.abs(residual).T), np.abs(self._matrix), axes=1)  # (C, K, p)
+        magnitude = self._features.pooled(positions).reshape(-1, self._matrix.shape[2]).T
+        operations = residual.shape[0] + self._features.roundings + 8
         kept = self._features.penalised
         size = float(np.linalg.norm(magnitude[kept])) + self._reach * float(np.linalg.norm(magnitude[~kept]))
         return enlarged(gamma(operations) * size, operations)

@@ -12,7 +12,7 @@ from zerogap.architectures import from_config
 from zerogap.certificates.evidence import Evidence
 from zerogap.errors import DataFileError, InputError
 from zerogap.files import write_atomically
-from zerogap.losses import LOSSES
+from zerogap.output_losses import LOSS_NAMES
 from zerogap.rounding import text_above, text_below
 from zerogap.validation import file_path, finite, integer, one_of, positive, shown
 
@@ -146,7 +146,7 @@ class Certificate:
         """Raise InputError on what no run can have written."""
         from_config(self.architecture)
         one_of("scope", self.scope, ("global", "sampled", "gated"))
-        one_of("loss", self.loss, tuple(LOSSES))
+        one_of("loss", self.loss, LOSS_NAMES)
         # The objective of a network overflows where its weights do.
         objective = positive("objective", self.objective, infinite=True, zero=True)
         bound = finite("lower_bound", self.lower_bound)

@@ -2,8 +2,8 @@
 
     optimum >= -L*(-s r),    s = beta / G,    G >= ||Phi(theta)' r|| / ||E theta||  for every theta in scope.
 
-Whoever calls ``hear`` answers for G; everything after that is done here. With a free bias r must sum to zero exactly,
-and the point s r, of real numbers, then does so for every s.
+Whoever calls ``hear`` answers for G; everything after that is done here. With a free bias r, or every column
+of it, must sum to zero exactly, and the point s r, of real numbers, then does so for every s.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.certificates.annihilation import annihilated, balanced_on_grid
+from zerogap.certificates.annihilation import annihilated, balanced_columns, balanced_on_grid
 from zerogap.certificates.certificate import Certificate, Scope
 from zerogap.certificates.objective import objective_above
 from zerogap.certificates.ratchet import Ratchet
 from zerogap.network import Network
+from zerogap.output_losses import CrossEntropyLoss
 from zerogap.question import Question
 from zerogap.rounding import SUBNORMAL, UNIT_ROUNDOFF
 
@@ -42,11 +43,16 @@ class FeatureReferee:
         """The residual inside the domain of the dual, with sum zero exactly for a free bias; None if that fails."""
         if not np.all(np.isfinite(residual)):
             return None
-        clipped = np.clip(residual, *self._loss.box())
+        inside = self._loss.feasible(residual)
         if not self._question.architecture.offset:
-            return clipped
-        found = annihilated(clipped, np.ones((1, clipped.size)), *self._loss.box())
-        return None if found is None else balanced_on_grid(found[0])
+            return inside
+        if inside.ndim == 1:
+            return _balanced(inside, *self._loss.box())
+        if isinstance(self._loss, CrossEntropyLoss):
+            return balanced_columns(inside, self._loss.targets, self._loss.weights)
+        ends = zip(inside.T, *(end.T for end in self._loss.box()), strict=True)
+        columns = [_balanced(*column) for column in ends]
+        return None if any(column is None for column in columns) else np.stack(columns, axis=1)  # type: ignore[arg-type]
 
     def dual_value(self, residual: Array, price: float) -> float:
         """The lower bound that a price of a feasible residual gives; rigorous if the price is an upper bound."""
@@ -65,7 +71,7 @@ class FeatureReferee:
 
         Parameters
         ----------
-        residual : (n,) float64
+        residual : (n,) or (n, C) float64
             As ``feasible`` returned it.
         price : float
             An upper bound of the price of every neuron in scope for this very residual. With a free bias: of the
@@ -80,7 +86,7 @@ class FeatureReferee:
 
     def objective(self, network: Network) -> float:
         """An upper bound of the objective of a network in scope, recorded."""
-        objective = objective_above(self._question, network)
+        objective = objective_above(network.checked(self._question), network)
         self.ratchet.lower(objective)
         return objective
 
@@ -100,7 +106,13 @@ class FeatureReferee:
             samples=question.rows.samples,
             cells=cells,
             width=network.width,
-            zero_loss=question.loss.value(np.zeros(question.rows.samples)),
+            zero_loss=question.loss.value(question.nothing),
             withheld=ratchet.withheld,
             estimate=estimate,
         )
+
+
+def _balanced(residual: Array, low: Array, high: Array) -> Array | None:
+    """A residual (n,) near the given one with sum zero exactly."""
+    found = annihilated(residual, np.ones((1, residual.size)), low, high)
+    return None if found is None else balanced_on_grid(found[0])

@@ -108,7 +108,7 @@ class GlobalReferee:
             samples=question.rows.samples,
             cells=cells,
             width=network.width,
-            zero_loss=question.loss.value(np.zeros(question.rows.samples)),
+            zero_loss=question.loss.value(question.nothing),
             withheld=ratchet.withheld,
             estimate=estimate,
             evidence=evidence,

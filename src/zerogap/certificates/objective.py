@@ -18,7 +18,7 @@ def objective_above(question: Question, network: Network) -> float:
     outputs = network.outputs(rows)
     features = network.on(rows)
     terms = features.roundings + second.size + 6
-    magnitude = np.full(rows.samples, abs(network.offset))
+    magnitude = question.nothing + np.abs(network.offset)
     contradiction = 0.0
     rho = question.architecture.cone
     step = max(1, CHUNK // max(1, network.width * rows.matrix.shape[1]))

@@ -183,7 +183,7 @@ class Referee:
             samples=self._rows.samples,
             cells=self._program.cells.count,
             width=network.width,
-            zero_loss=self._loss.value(np.zeros(self._rows.samples)),
+            zero_loss=self._loss.value(self._question.nothing),
             withheld=ratchet.withheld,
             evidence=evidence,
         )

@@ -10,6 +10,10 @@ t > 0 multiplies Phi by t. E drops c, and the last entry of u if that is an unpe
     minimise  L(f) + beta sum_j ||E theta_j|| ||w_j||,
 
 and a residual r prices a neuron at ||Phi(theta)' r|| / ||E theta||.
+
+With C outputs, F = sum_j Phi(theta_j) W_j + 1 b' is (n, C), output weights W_j are (a, C) and residuals R (n, C); then
+all norms of output weights and of Phi(theta)' R are those of all their entries. ``combined``, ``pulled`` and ``spread``
+serve both.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from numpy.typing import NDArray
 
 from zerogap.errors import InputError
 from zerogap.features.maxima import Maxima
-from zerogap.rounding import lengths
+from zerogap.rounding import enlarged, lengths
 from zerogap.rows import Rows
 
 Array = NDArray[np.float64]
@@ -115,12 +119,26 @@ class Features(ABC):
     def price_above(self, residual: Array) -> tuple[float, str]:
         """A rigorous upper bound of max ||Phi(theta)' r|| over ||E theta|| <= 1, in any dimension, and what proves it.
 
+        Parameters
+        ----------
+        residual : (n,) float64
+
         Returns
         -------
         bound : float
         proof : str
             "closed form" if the bound is the maximum up to rounding, else "relaxation".
         """
+
+    def joint_price_above(self, residual: Array) -> tuple[float, str]:
+        """``price_above`` for residuals (n,) of one output or (n, C) of several.
+
+        Neurons that maximise the prices of single outputs differ, so that the length of these prices is a relaxation.
+        """
+        if residual.ndim == 1:
+            return self.price_above(residual)
+        prices = np.array([self.price_above(np.ascontiguousarray(column))[0] for column in residual.T])
+        return enlarged(float(lengths(prices)), prices.size + 4), "relaxation"
 
     @property
     def maxima(self) -> Maxima | None:
@@ -140,6 +158,14 @@ class Features(ABC):
         size = self.sizes(weights)
         weights = weights[size > 0.0]
         return np.where(self.scaled, weights / size[size > 0.0, None], weights)
+
+    def settled(self, weights: Array) -> Array:
+        """Neurons (m, q) whose features differ by constants from those given, with free biases within reach.
+
+        A free bias beyond ``bias_reach`` ||u|| only adds to the constant of the output; without this, neurons with a
+        tiny u and a large bias could not be scaled to size one.
+        """
+        return weights
 
     def random(self, count: int, rng: np.random.Generator) -> Array:
         """Random neurons of size one whose law does not depend on the units of the columns of the rows."""
@@ -176,3 +202,25 @@ def bias_reach(matrix: Array) -> float:
     """||B|| of ``bounded_bias``, rounded up; matrix (n, K, p) with the column of ones last."""
     reach = np.abs(matrix[..., :-1]).max(axis=(0, 1), initial=0.0)
     return float(np.linalg.norm(reach)) * (1.0 + 1e-12)
+
+
+def combined(values: Array, second: Array) -> Array:
+    """sum_j Phi_j w_j: (n,) or (n, C), of features (n, a, m) and output weights (m, a) or (m, a, C)."""
+    return np.asarray(np.tensordot(values, second, axes=([1, 2], [1, 0])))
+
+
+def pulled(residual: Array, values: Array) -> Array:
+    """Phi_j' r of m neurons, (m, a) or (m, a, C)."""
+    return np.asarray(np.tensordot(residual.T, values, axes=1).T)
+
+
+def spread(residual: Array, directions: Array) -> Array:
+    """The cotangent (n, a, m) of sum_j <Phi_j' r, d_j>, directions d (m, a) or (m, a, C)."""
+    if residual.ndim == 1:
+        return np.asarray(residual[:, None, None] * directions.T[None])
+    return np.asarray(np.tensordot(residual, directions, axes=([1], [2])).transpose(0, 2, 1))
+
+
+def masses(second: Array) -> Array:
+    """||w_j|| of output weights (m, a) or (m, a, C), (m,)."""
+    return lengths(second.reshape(second.shape[0], int(np.prod(second.shape[1:]))))

@@ -20,3 +20,6 @@ class LinearFeatures(PooledFeatures):
     def price_above(self, residual: Array) -> tuple[float, str]:
         """The largest price, up to rounding (``PooledFeatures.linear_price``)."""
         return self.linear_price(self.rows.matrix, residual), "closed form"
+
+    def joint_price_above(self, residual: Array) -> tuple[float, str]:
+        return self.price_above(residual)

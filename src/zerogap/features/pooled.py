@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.features.base import Array, Back, Features, bounded_bias
+from zerogap.features.base import Array, Back, Features, bias_reach, bounded_bias
 from zerogap.features.maxima import Maxima
 from zerogap.rounding import enlarged, gamma
 from zerogap.spectral import eigenvalue_above, singular_value_above, weighted_gram
@@ -71,6 +71,12 @@ class PooledFeatures(Features):
     @property
     def _scale(self) -> float:
         return 1.0 if self.largest else self.rows.scale
+
+    def settled(self, weights: Array) -> Array:
+        if not self.free or self.gates is not None:
+            return weights
+        reach = bias_reach(self.rows.matrix) * self.sizes(weights)
+        return np.concatenate([weights[:, :-1], np.clip(weights[:, -1], -reach, reach)[:, None]], axis=1)
 
     def gated(self, gates: Array) -> PooledFeatures:
         return replace(self, gates=gates)
@@ -156,6 +162,24 @@ class PooledFeatures(Features):
         largest = max(eigenvalue_above(gram, error) for gram, error in parts)
         return stretch * float(np.sqrt(largest)) * (1.0 + 1e-12), "relaxation"
 
+    def joint_price_above(self, residual: Array) -> tuple[float, str]:
+        """The better one of two relaxations; gated neurons have exact prices.
+
+        One is that of all features, the other ||R' phi|| <= sigma_max(R) ||phi||, where ||phi||^2 is at most
+        c scale^2 sum_s sum_k (m_sk . u)^2 as in ``price_above``.
+        """
+        if residual.ndim == 1 or self.gates is not None:
+            return self.price_above(residual)
+        separate, proof = super().joint_price_above(residual)
+        count = 1 if self.largest else int(self.windows_of_rows.shape[1])
+        count *= int(self.windows_of_rows.shape[0]) if self.summed else 1
+        matrix, stretch = bounded_bias(self.rows.matrix[:, np.unique(self.windows_of_rows)], free=self.free)
+        gram, error = weighted_gram(matrix, np.ones(residual.shape[0]))
+        factor = count * self._scale**2 * (1.0 + 1e-12)
+        largest = eigenvalue_above(factor * gram, factor * error)
+        together = singular_value_above(residual, 0.0) * stretch * float(np.sqrt(largest)) * (1.0 + 1e-12)
+        return min(separate, together), proof
+
     def linear_price(self, matrix: Array, residual: Array) -> float:
         """An upper bound of max ||G' u|| over ||E u|| <= 1: the largest singular value of E G, up to rounding.
 
@@ -166,11 +190,12 @@ class PooledFeatures(Features):
         ----------
         matrix : (n, K, p) float64
             The rows m, zero where a gate is closed.
-        residual : (n,) float64
+        residual : (n,) or (n, C) float64
         """
         kept = matrix[:, :, self.penalised]
-        positions = [np.tensordot(residual, kept, axes=1), np.tensordot(np.abs(residual), np.abs(kept), axes=1)]
-        gradient, magnitude = [self.pooled(part[None])[0] for part in positions]
-        operations = residual.size + int(self.windows_of_rows.size) + 8
+        pairs = [(residual, kept), (np.abs(residual), np.abs(kept))]
+        positions = [np.tensordot(np.atleast_2d(part.T), rows, axes=1) for part, rows in pairs]  # (C, K, p)
+        gradient, magnitude = [self.pooled(part).reshape(-1, kept.shape[2]) for part in positions]
+        operations = residual.shape[0] + int(self.windows_of_rows.size) + 8
         error = enlarged(gamma(operations) * float(np.linalg.norm(magnitude)), magnitude.size + 8)
         return singular_value_above(gradient, error)

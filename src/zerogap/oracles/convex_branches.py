@@ -28,11 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.features import Features
+from zerogap.features.base import masses, pulled
 from zerogap.features.pooled import PooledFeatures
 from zerogap.oracles import convex_kernels, simplicial
 from zerogap.oracles.branch_and_bound import CLIMBS, DEPTH, STARTS, available_cores, roots
 from zerogap.oracles.feature_search import climb
-from zerogap.rounding import enlarged, gamma, lengths
+from zerogap.rounding import enlarged, gamma
 from zerogap.rows import Rows
 
 Array = NDArray[np.float64]
@@ -91,7 +92,7 @@ class ConvexBranches:
     ----------
     features : Features
         With ``maxima``.
-    residual : (n,) float64
+    residual : (n,) float64, or (n, C) for C outputs, whose units are then repeated C times
         Of sum zero, exactly, if the bias is free.
     workers : int, optional
         Threads; default one for each core.
@@ -105,8 +106,9 @@ class ConvexBranches:
         maxima = features.maxima if features.rows.flat.size <= REPEATS * LARGEST_SIZE else None
         if maxima is None or not maxima.count:
             return
-        self._maxima, self._reduced = maxima, maxima.form.reduced
         coefficients = maxima.coefficients(residual)
+        maxima = maxima.repeated(1 if residual.ndim == 1 else residual.shape[1])
+        self._maxima, self._reduced = maxima, maxima.form.reduced
         self._q = maxima.pieces.shape[1] - int(features.free)
         # Powers of two bring rows and coefficients to the order of one, without rounding; a free bias is measured in
         # the same unit, so that its entries stay as they are.
@@ -186,8 +188,8 @@ class ConvexBranches:
                 raise
         if run.better:
             direction = run.better[min(run.better)]
-            pull = np.tensordot(self._residual, self._features.forward(direction[None])[0], axes=1)
-            return False, float(lengths(pull.T)[0]), direction
+            pull = pulled(self._residual, self._features.forward(direction[None])[0])
+            return False, float(masses(pull)[0]), direction
         return all(done), 0.0, None
 
     def _root(self, index: int, root: Array, run: _Run) -> bool:

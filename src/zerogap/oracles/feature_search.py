@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.features import Features
+from zerogap.features.base import masses, pulled, spread
+from zerogap.oracles.face_ascent import face_ascent
 
 Array = NDArray[np.float64]
 
@@ -33,7 +35,7 @@ def prices(features: Features, residual: Array, weights: Array) -> Array:
     """||Phi(theta)' r|| of neurons (m, q), (m,)."""
     step = chunk(features)
     parts = [weights[start : start + step] for start in range(0, weights.shape[0], step)]
-    found = [np.linalg.norm(np.tensordot(residual, features.forward(part)[0], axes=1), axis=0) for part in parts]
+    found = [masses(pulled(residual, features.forward(part)[0])) for part in parts]
     return np.concatenate(found) if found else np.zeros(0)
 
 
@@ -55,12 +57,18 @@ def climb(features: Features, residual: Array, starts: Array) -> tuple[Array, Ar
         parts = [_ascend(features, residual, points[k : k + step], width) for k in range(0, points.shape[0], step)]
         return np.concatenate([part for part, _ in parts]), np.concatenate([value for _, value in parts])
 
+    direct = prices(features, residual, starts)
     points, values = ascended(starts, WIDTHS[0])
     order = np.argsort(-values, kind="stable")[: max(1, int(PROMISING * values.size))]
     points = points[order]
     for width in WIDTHS[1:]:
         points, values = ascended(points, width)
+    # Rounded kinks lead past sharp maxima, so the best starts also go on as they are.
+    best = np.argsort(-direct, kind="stable")[: values.size]
+    points, values = np.concatenate([points, starts[best]]), np.concatenate([values, direct[best]])
     order = np.argsort(-values, kind="stable")
+    points, values = face_ascent(features, residual, points[order], values[order])
+    order = np.argsort(-values, kind="stable")[: best.size]
     return points[order], values[order]
 
 
@@ -82,10 +90,9 @@ def _ascend(features: Features, residual: Array, points: Array, width: float) ->
 def _slope(features: Features, residual: Array, points: Array, width: float) -> tuple[Array, Array]:
     """Prices and their gradients along the sphere, (k,) and (k, q)."""
     values, back = features.forward(points, width)
-    pulls = np.tensordot(residual, values, axes=1)  # (a, k)
-    price = np.linalg.norm(pulls, axis=0)
-    direction = pulls / np.where(price > 0.0, price, 1.0)
-    gradient = back(residual[:, None, None] * direction[None])
+    pulls = pulled(residual, values)
+    price = masses(pulls)
+    gradient = back(spread(residual, (pulls.T / np.where(price > 0.0, price, 1.0)).T))
     # Along the sphere: without the part that only lengthens the decayed weights.
     kept = features.penalised
     along = np.sum(gradient[:, kept] * points[:, kept], axis=1, keepdims=True)

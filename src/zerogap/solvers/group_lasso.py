@@ -53,10 +53,19 @@ class GroupLasso(Program):
         self.__dict__["operator"] = _Given(np.ascontiguousarray(values.transpose(0, 2, 1)))
 
 
-def group_lasso(values: Array, loss: Loss, beta: float, *, offset: bool, tol: float) -> Iterator[Iterate]:
-    """Iterates for neurons with features (n, a, m), up to a relative gap of `tol`; blocks are (1, m, a)."""
-    from zerogap.solvers.interior_point import InteriorPoint
+def group_lasso(
+    values: Array, loss: Loss, beta: float, *, offset: bool, tol: float, start: Array | None = None
+) -> Iterator[Iterate]:
+    """Iterates for neurons with features (n, a, m), up to a relative gap of `tol`; blocks are (1, m, a).
 
+    For C outputs see ``zerogap.solvers.vector_lasso``: blocks are (1, m, a, C), and `start` (m, a, C) is used.
+    """
+    from zerogap.solvers.interior_point import InteriorPoint
+    from zerogap.solvers.vector_lasso import vector_lasso
+
+    if loss.targets.ndim == 2:
+        yield from vector_lasso(values, loss, beta, offset=offset, tol=tol, start=start)
+        return
     for iterate in InteriorPoint(GroupLasso(values, loss, beta, offset=offset)):
         yield iterate
         if iterate.gap <= tol:

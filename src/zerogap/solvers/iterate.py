@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ class Iterate:
     ----------
     blocks : (families, P, p) float64
         Block weights inside their cones.
-    offset : float
+    offset : float, or (C,) for C outputs, whose residual is (n, C)
     residual : (n,) float64
         Dual proposal r; only the referee decides what it proves.
     multipliers : (families, P, H) float64 or None
@@ -30,7 +31,7 @@ class Iterate:
     """
 
     blocks: Array
-    offset: float
+    offset: Any
     residual: Array
     multipliers: Array | None
     primal: float

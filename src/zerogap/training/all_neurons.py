@@ -246,10 +246,10 @@ def train_globally(question: Question, request: Request) -> Trained:
 
 
 def null_residual(question: Question) -> Array:
-    """An optimal dual point of the networks without neurons, (n,)."""
+    """An optimal dual point of the networks without neurons, (n,) or (n, C)."""
     if question.architecture.offset:
         return question.loss.constant_residual()
-    return -question.loss.gradient(np.zeros(question.rows.samples))
+    return -question.loss.gradient(question.nothing)
 
 
 def price_bounds(question: Question, tol: float, seconds: float, rng: np.random.Generator) -> tuple[float, float]:

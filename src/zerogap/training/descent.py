@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from zerogap.features import Features
+from zerogap.features.base import combined, pulled, spread
 from zerogap.question import Question
 
 Array = NDArray[np.float64]
@@ -44,42 +45,43 @@ class Descent:
             self._loss = replace(self._loss, targets=self._loss.targets[batch], weights=weights)
         self.features: Features = question.architecture.features(rows)
         self._penalised, self._kink = self.features.penalised, kink
-        self._inner, self._outer = width * self.features.dimension, width * self.features.outputs
+        self._shape = width, self.features.outputs, *question.loss.targets.shape[1:]
+        self._inner, self._outer = width * self.features.dimension, int(np.prod(self._shape))
 
     def start(self, rng: np.random.Generator) -> Array:
         """Random neurons with Gaussian output weights, whose outputs are of order one."""
         weights = self.features.random(self._width, rng)
-        second = rng.standard_normal((self._width, self.features.outputs))
+        second = rng.standard_normal(self._shape)
         values, _ = self.features.forward(weights)
-        spread = float(np.sqrt(np.mean(np.einsum("nam,ma->n", values, second) ** 2)))
-        size = 1.0 / np.sqrt(max(spread, 1e-300))
+        size = 1.0 / np.sqrt(max(float(np.sqrt(np.mean(combined(values, second) ** 2))), 1e-300))
         return self.pack(
             np.where(self.features.scaled, size * weights, weights), size * second, self._question.constant
         )
 
-    def pack(self, weights: Array, second: Array, offset: float) -> Array:
-        """The flat vector of theta (m, q), w (m, a) and the offset."""
-        return np.concatenate([weights.ravel(), second.ravel(), [offset]])
+    def pack(self, weights: Array, second: Array, offset: Any) -> Array:
+        """The flat vector of theta (m, q), w (m, a) or (m, a, C), and the offset, a number or (C,)."""
+        return np.concatenate([weights.ravel(), second.ravel(), np.atleast_1d(offset)])
 
-    def unpack(self, flat: Array) -> tuple[Array, Array, float]:
-        """theta (m, q), w (m, a), offset."""
+    def unpack(self, flat: Array) -> tuple[Array, Array, Any]:
+        """theta, w, offset."""
         weights = flat[: self._inner].reshape(self._width, self.features.dimension)
-        second = flat[self._inner : self._inner + self._outer].reshape(self._width, self.features.outputs)
-        return weights, second, float(flat[-1])
+        second = flat[self._inner : self._inner + self._outer].reshape(self._shape)
+        offset = flat[self._inner + self._outer :]
+        return weights, second, float(offset[0]) if second.ndim == 2 else offset
 
     def __call__(self, flat: Array, width: float = 0.0) -> tuple[float, Array]:
         """Objective and gradient; `width` rounds the kinks of the features (``Features.forward``)."""
         question = self._question
         weights, second, offset = self.unpack(flat)
         values, back = self.features.forward(weights, width)
-        outputs = np.tensordot(values, second, axes=([1, 2], [1, 0])) + offset
+        outputs = combined(values, second) + offset
         loss, slope = self._rounded(outputs)
         decay = np.where(self._penalised, weights, 0.0)
         value = loss + 0.5 * question.beta * float(np.sum(decay**2) + np.sum(second**2))
-        inner = back(slope[:, None, None] * second.T[None]) + question.beta * decay
-        outer = np.tensordot(slope, values, axes=1).T + question.beta * second
-        free = float(slope.sum()) if question.architecture.offset else 0.0
-        return value, np.concatenate([inner.ravel(), outer.ravel(), [free]])
+        inner = back(spread(slope, second)) + question.beta * decay
+        outer = pulled(slope, values) + question.beta * second
+        free = slope.sum(axis=0) if question.architecture.offset else np.zeros(slope.shape[1:])
+        return value, np.concatenate([inner.ravel(), outer.ravel(), np.atleast_1d(free)])
 
     def _rounded(self, outputs: Array) -> tuple[float, Array]:
         """The loss and its gradient, a parabola around the kink of the hinge loss."""

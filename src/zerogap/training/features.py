@@ -24,6 +24,7 @@ from zerogap.certificates.certificate import Certificate
 from zerogap.certificates.feature_referee import FeatureReferee
 from zerogap.certificates.objective import objective_above
 from zerogap.errors import Status
+from zerogap.features.base import combined, masses, pulled
 from zerogap.network import Network
 from zerogap.oracles.feature_search import climb, distinct, prices
 from zerogap.question import Question
@@ -61,6 +62,9 @@ INSERTED = 40
 
 FEW = 8_000
 """Output weights that the group lasso takes; of more, only their sizes are free, and sliding turns them."""
+
+LARGE = 2_500
+"""Neurons times slots for which the best output weights of several outputs are found; of more, sliding finds them."""
 
 PATIENCE = 8
 """Rounds without progress before giving up."""
@@ -106,7 +110,7 @@ def feature_price_bounds(
     _, values = climb(run.features, residual, run.features.random(STARTS[1], rng))
     met = float(values.max(initial=0.0))
     value, upper = run.prover.bracket(residual, met)
-    upper = min(upper, run.features.price_above(residual)[0])
+    upper = min(upper, run.features.joint_price_above(residual)[0])
     # Values of search carry rounding of their own.
     return min(max(value, met) * (1.0 - 1e-12), upper), upper
 
@@ -118,13 +122,13 @@ class Weighted:
     Parameters
     ----------
     weights : (m, q) float64
-    second : (m, a) float64
-    offset : float
+    second : (m, a) float64, or (m, a, C) for C outputs
+    offset : float, or (C,)
     """
 
     weights: Array
     second: Array
-    offset: float
+    offset: Any
 
     def take(self, which: Any) -> Weighted:
         return Weighted(self.weights[which], self.second[which], self.offset)
@@ -163,7 +167,8 @@ class FeatureRun:
         self.referee = FeatureReferee(self.question)
         self.prover = FeatureProver(self.features, self.referee, self.question.beta, self.tol, self.effort)
         self.estimate: float | None = None
-        nothing = np.zeros((0, self.features.dimension)), np.zeros((0, self.features.outputs))
+        self._slots = self.features.outputs, *self.question.loss.targets.shape[1:]
+        nothing = np.zeros((0, self.features.dimension)), np.zeros((0, *self._slots))
         self.best = Weighted(*nothing, self.question.constant)
         self.lowest = np.inf
         self._passes = 0.0
@@ -201,8 +206,8 @@ class FeatureRun:
         fresh = self.features.random(STARTS[-1], self.rng)
         own = self.features.unit(network.weights) if network.width else fresh[:0]
         points, values = climb(self.features, residual, np.concatenate([own, fresh]))
-        pull = np.tensordot(residual, self.features.forward(points[:1])[0], axes=1)[:, 0]
-        return points[0], float(np.sign(pull[0])) if pull.size == 1 else 1.0, float(values[0])
+        pull = pulled(residual, self.features.forward(points[:1])[0])
+        return points[0], float(np.sign(pull.item())) if pull.size == 1 else 1.0, float(values[0])
 
     def _start(self, warm_start: Network | None) -> Weighted:
         if warm_start is not None and warm_start.width:
@@ -219,14 +224,13 @@ class FeatureRun:
     def _scattered(self, width: int) -> Weighted:
         """Random neurons whose outputs are of the size of the targets."""
         weights = self.features.random(width, self.rng)
-        second = self.rng.standard_normal((weights.shape[0], self.features.outputs))
-        values = self.features.forward(weights)[0]
-        spread = float(np.sqrt(np.mean(np.einsum("nam,ma->n", values, second) ** 2)))
+        second = self.rng.standard_normal((weights.shape[0], *self._slots))
+        spread = float(np.sqrt(np.mean(combined(self.features.forward(weights)[0], second) ** 2)))
         wanted = float(np.sqrt(np.mean((self.question.loss.targets - self.question.constant) ** 2)))
         second *= wanted / max(spread, 1e-300)
-        size = np.sqrt(np.linalg.norm(second, axis=1, keepdims=True))
-        scaled = np.where(self.features.scaled, size * weights, weights)
-        return Weighted(scaled, second / np.maximum(size, 1e-300), self.question.constant)
+        size = np.sqrt(masses(second))
+        scaled = np.where(self.features.scaled, size[:, None] * weights, weights)
+        return Weighted(scaled, _times(second, 1.0 / np.maximum(size, 1e-300)), self.question.constant)
 
     def _rounds(self, neurons: Weighted) -> None:
         effort, idle, gap = 0, 0, 1.0
@@ -267,25 +271,38 @@ class FeatureRun:
 
     def _reweighted(self, neurons: Weighted, aim: float) -> tuple[Weighted, Array]:
         """The best output weights of the neurons and the residual that belongs to them."""
-        question = self.question
+        question, neurons = self.question, self._settled(neurons)
         if not neurons.weights.shape[0]:
             return neurons, self._residual(neurons)
         size = self.features.sizes(neurons.weights)
         unit = np.where(self.features.scaled, neurons.weights / np.maximum(size, 1e-300)[:, None], neurons.weights)
-        second = neurons.second * size[:, None]
+        second = _times(neurons.second, size)
         values = self.features.forward(unit)[0]
         directions: Array | None = None
-        if second.size > FEW:
+        if question.outputs is not None and values.shape[1] * values.shape[2] > LARGE:
+            return self._keep(Weighted(unit, second, neurons.offset)), self._residual(neurons)
+        if question.outputs is None and second.size > FEW:
             directions = second / np.maximum(np.linalg.norm(second, axis=1, keepdims=True), 1e-300)
             values = np.einsum("nam,ma->nm", values, directions)[:, None]
         self._passes += 2.0
         offset, residual, patient = neurons.offset, self._residual(neurons), self._late()
-        for iterate in group_lasso(values, question.loss, question.beta, offset=question.architecture.offset, tol=aim):
+        free = question.architecture.offset
+        for iterate in group_lasso(values, question.loss, question.beta, offset=free, tol=aim, start=second):
             second, offset, residual = iterate.blocks[0], iterate.offset, iterate.residual
             if not patient and self._late():
                 break
         second = second if directions is None else second * directions
         return self._keep(Weighted(unit, second, offset)), residual
+
+    def _settled(self, neurons: Weighted) -> Weighted:
+        """The same outputs, with the constants that large free biases add moved to the offset."""
+        settled = self.features.settled(neurons.weights)
+        if settled is neurons.weights or np.array_equal(settled, neurons.weights):
+            return neurons
+        moved = self.features.forward(neurons.weights)[0] - self.features.forward(settled)[0]
+        used = self.features.sizes(settled) > 0.0
+        offset = neurons.offset + combined(moved, neurons.second).mean(axis=0)
+        return Weighted(settled[used], neurons.second[used], offset)
 
     def _search(self, residual: Array, neurons: Weighted, effort: int) -> tuple[Array, float]:
         """New neurons (k, q) whose price is above beta, and the largest price met."""
@@ -303,14 +320,14 @@ class FeatureRun:
 
     def _dropped(self, neurons: Weighted, gap: float, found: Array, residual: Array) -> Weighted:
         """The neurons that carry weight, and the new ones with a little."""
-        mass = np.linalg.norm(neurons.second, axis=1) * self.features.sizes(neurons.weights)
+        mass = masses(neurons.second) * self.features.sizes(neurons.weights)
         order = np.argsort(mass)
         live = order[np.cumsum(mass[order]) > 0.2 * min(gap, 0.1) * mass.sum()]
         neurons = neurons.take(np.sort(live))
         if not found.shape[0]:
             return neurons
-        pull = np.tensordot(residual, self.features.forward(found)[0], axes=1).T  # (k, a)
-        pull /= np.maximum(np.linalg.norm(pull, axis=1, keepdims=True), 1e-300)
+        pull = pulled(residual, self.features.forward(found)[0])
+        pull = _times(pull, 1.0 / np.maximum(masses(pull), 1e-300))
         size = 1e-2 * np.sqrt(max(float(mass.mean()) if mass.size else 1.0, 1e-300))
         small = np.where(self.features.scaled, size * found, found)
         return Weighted(
@@ -321,10 +338,10 @@ class FeatureRun:
 
     def _balanced(self, neurons: Weighted) -> Weighted:
         """The same function with ||E theta|| = ||w||."""
-        inner, outer = self.features.sizes(neurons.weights), np.linalg.norm(neurons.second, axis=1)
-        ratio = np.sqrt(outer / np.maximum(inner, 1e-300))[:, None]
-        scaled = np.where(self.features.scaled, ratio * neurons.weights, neurons.weights)
-        return Weighted(scaled, neurons.second / np.maximum(ratio, 1e-300), neurons.offset)
+        inner, outer = self.features.sizes(neurons.weights), masses(neurons.second)
+        ratio = np.sqrt(outer / np.maximum(inner, 1e-300))
+        scaled = np.where(self.features.scaled, ratio[:, None] * neurons.weights, neurons.weights)
+        return Weighted(scaled, _times(neurons.second, 1.0 / np.maximum(ratio, 1e-300)), neurons.offset)
 
     def _slide(self, neurons: Weighted, steps: int, kink: float = KINK, rounded: float = 0.0) -> Weighted:
         """All weights together, by L-BFGS; with those from before, where a rounded kink of the loss has misled it.
@@ -364,15 +381,13 @@ class FeatureRun:
     # -- bookkeeping -------------------------------------------------------------------------------
 
     def _residual(self, neurons: Weighted) -> Array:
-        values = self.features.forward(neurons.weights)[0]
-        outputs = np.einsum("nam,ma->n", values, neurons.second) + neurons.offset
+        outputs = combined(self.features.forward(neurons.weights)[0], neurons.second) + neurons.offset
         return -self.question.loss.gradient(outputs)
 
     def _objective(self, neurons: Weighted) -> float:
         """With the cost of balanced neurons."""
-        values = self.features.forward(neurons.weights)[0]
-        outputs = np.einsum("nam,ma->n", values, neurons.second) + neurons.offset
-        mass = self.features.sizes(neurons.weights) * np.linalg.norm(neurons.second, axis=1)
+        outputs = combined(self.features.forward(neurons.weights)[0], neurons.second) + neurons.offset
+        mass = self.features.sizes(neurons.weights) * masses(neurons.second)
         return self.question.loss.value(outputs) + self.question.beta * float(mass.sum())
 
     def _keep(self, neurons: Weighted) -> Weighted:
@@ -384,7 +399,7 @@ class FeatureRun:
         return neurons
 
     def _record(self) -> None:
-        mass = self.features.sizes(self.best.weights) * np.linalg.norm(self.best.second, axis=1)
+        mass = self.features.sizes(self.best.weights) * masses(self.best.second)
         width = int(np.sum(mass > 1e-6 * mass.max(initial=0.0)))
         seconds = time.monotonic() - self.started
         record = Iteration(seconds, self._passes, self.prover.nodes, self.lowest, self.referee.ratchet.bound, width)
@@ -407,7 +422,7 @@ class FeatureRun:
         if balanced is None:
             self.referee.ratchet.withhold("the unpenalised bias could not be balanced exactly")
             return
-        price, proof = self.features.price_above(balanced)
+        price, proof = self.features.joint_price_above(balanced)
         self.referee.hear(balanced, price, proof)
 
     def _prove(self, residual: Array, price: float) -> Array | None:
@@ -454,3 +469,8 @@ class FeatureRun:
         # The search can miss neurons: what it suggests may then lie above what is attained.
         estimate = None if self.estimate is None else min(self.estimate, objective)
         return self.referee.verdict(network, objective, cells=cells, estimate=estimate)
+
+
+def _times(second: Array, factors: Array) -> Array:
+    """Output weights times one factor for each neuron."""
+    return np.asarray((second.T * factors).T)

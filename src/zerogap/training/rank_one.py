@@ -1,27 +1,33 @@
-r"""Training with an output weight for every position or window: cone-constrained nuclear norms (P0, no pooling).
+r"""Training over listed cells or gates when output weights are vectors: (cone-constrained) nuclear norms.
 
-    minimise  L( sum_i T_i(Z_i) + b 1 ) + beta sum_i ||Z_i||_{*,i}
-    ||Z||_{*,i} = min { sum_l ||u_l|| ||w_l|| : Z = sum_l u_l w_l',  u_l in cone i }
+    minimise  L( sum_i T_i(Z_i) + 1 b' ) + beta sum_i ||Z_i||_{*,i}
+    ||Z||_{*,i} = min { sum_l ||u_l|| ||w_l|| : Z = sum_l u_l w_l',  u_l in cone i }      (P1, Theorem 3.1; P0)
 
-over listed cells. The plain nuclear norm is smaller, so it only bounds the optimum. Here atoms u_l are generated: a
+A neuron has one output weight for every position or window and every output. The plain nuclear norm is smaller, so it
+only bounds the optimum; it is exact for gated and for linear neurons, which have no cone. Atoms u_l are generated: a
 group lasso over those in use gives their w_l and a residual, and the cells are priced by cone-constrained principal
-components (``zerogap.oracles.cone_pca``), whose maximisers are the next atoms and whose bounds are the referee's.
+components (``zerogap.oracles.cone_pca``), the gates by singular values; the maximisers are the next atoms, and the
+bounds are the referee's.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.certificates.cell_prices import CellPricer
-from zerogap.certificates.certificate import Certificate
+from zerogap.certificates.cell_prices import CellPricer, Prices
+from zerogap.certificates.certificate import Certificate, Scope
 from zerogap.certificates.feature_referee import FeatureReferee
+from zerogap.certificates.gate_prices import GatePricer
 from zerogap.certificates.objective import objective_above
 from zerogap.errors import InputError, Status
+from zerogap.features import Features
+from zerogap.features.base import combined, masses, pulled
 from zerogap.features.pooled import PooledFeatures
 from zerogap.network import Network
 from zerogap.question import Question
@@ -34,6 +40,7 @@ from zerogap.training.recovery import empty_network
 from zerogap.validation import shown
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
 Callback = Callable[[Iteration], object]
 Trained = tuple[Network, Certificate, tuple[Iteration, ...], Status]
 
@@ -59,14 +66,15 @@ def train_rank_one(
     rng: np.random.Generator,
     callback: Callback | None = None,
 ) -> Trained:
-    """Train a network with several output weights for each neuron, over listed cells.
+    """Train a network whose output weights are vectors, over listed cells or gates.
 
     Parameters
     ----------
     question : Question
-        Of a CNN without gates whose windows are summed or averaged, or not pooled at all.
+        Of an MLP or a CNN whose windows are summed or averaged, or not pooled at all; gated or linear ones if they
+        have several outputs.
     arrangements : "enumerate", int or array
-        As in ``zg.train``.
+        As in ``zg.train``; linear networks have nothing to list.
     tol : float
         Relative gap asked for.
     limit : float
@@ -87,37 +95,91 @@ def train_rank_one(
     InputError
         For other architectures.
     """
-    features = question.architecture.features(question.rows)
-    if not isinstance(features, PooledFeatures) or features.largest or question.architecture.gated:
-        expected = f"'generate' for {question.architecture!r}: only sums and averages have a program over cells here"
-        raise InputError("arrangements", shown(arrangements), expected, "leave arrangements out")
-    run = _Run(question, features, arrangements, tol, limit, rng, callback)
-    return run.trained()
+    return AtomRun(question, Listed.of(question, arrangements, rng), tol, limit, callback).trained()
 
 
-class _Run:
-    """One run."""
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """The cells or gates that a question is asked over.
 
-    def __init__(
-        self,
-        question: Question,
-        features: PooledFeatures,
-        arrangements: Any,
-        tol: float,
-        limit: float,
-        rng: np.random.Generator,
-        callback: Callback | None,
-    ) -> None:
+    Parameters
+    ----------
+    pricer : CellPricer or GatePricer
+    scope, proof : str
+        Of a bound for which all prices were found.
+    count : int
+        How many are listed; 0 for linear networks, which have one piece.
+    """
+
+    pricer: CellPricer | GatePricer
+    scope: Scope
+    proof: str
+    count: int
+
+    @classmethod
+    def of(cls, question: Question, arrangements: Any, rng: np.random.Generator) -> Listed:
+        """What the argument `arrangements` of ``zg.train`` stands for.
+
+        Raises
+        ------
+        InputError
+            For architectures without such a program.
+        """
+        architecture, features = question.architecture, question.architecture.features(question.rows)
+        if architecture.linear:
+            return cls(GatePricer(features, None), "global", "closed form", 0)
+        if not isinstance(features, PooledFeatures) or features.largest:
+            expected = f"'generate' for {architecture!r}: only sums and averages have a program over cells here"
+            raise InputError("arrangements", shown(arrangements), expected, "leave arrangements out")
+        if architecture.gated and architecture.bias == "free":
+            expected = "True or False: with several outputs or windows, free biases of gates fit almost any data"
+            raise InputError("bias", "'free' with gated=True", expected, "pass bias=True")
+        cells = choose_cells(question, arrangements, rng)
+        if architecture.gated:
+            return cls(GatePricer(features, cells.centres), "gated", "enumeration", cells.count)
+        pricer = CellPricer(features, question.walls, cells, question.outputs or 1)
+        return cls(pricer, "global" if cells.complete else "sampled", "enumeration", cells.count)
+
+
+@dataclass(frozen=True, eq=False)
+class Atoms:
+    """Neurons of size one in their cells: weights (m, p) and the cells (m,)."""
+
+    weights: Array
+    cells: Indices
+
+    def take(self, which: Any) -> Atoms:
+        return Atoms(self.weights[which], self.cells[which])
+
+    def and_also(self, prices: Prices, most: int) -> Atoms:
+        """With the directions that pricing found, at most so many."""
+        fresh, cells = prices.directions[:most], prices.cells[:most]
+        return Atoms(np.concatenate([self.weights, fresh]), np.concatenate([self.cells, cells]))
+
+
+class AtomRun:
+    """One run.
+
+    Parameters
+    ----------
+    question : Question
+    listed : Listed
+    tol, limit, callback
+        As in ``train_rank_one``.
+    """
+
+    def __init__(self, question: Question, listed: Listed, tol: float, limit: float, callback: Callback | None) -> None:
         self._started = time.monotonic()
-        self._question, self._features = question, features
+        self._question, self._listed, self._pricer = question, listed, listed.pricer
+        self._features = question.architecture.features(question.rows)
+        self._gates = listed.pricer if isinstance(listed.pricer, GatePricer) else None
         self._tol, self._limit, self._callback = tol, limit, callback
-        self._cells = choose_cells(question, arrangements, rng)
-        self._pricer = CellPricer(features, question.walls, self._cells)
-        self._referee = FeatureReferee(question, "global" if self._cells.complete else "sampled")
+        self.referee = FeatureReferee(question, listed.scope)
         self._history: list[Iteration] = []
         self._status = Status.STALLED
-        self._atoms = np.zeros((0, features.dimension))
-        self._best = question.loss.value(np.full(question.rows.samples, question.constant)), empty_network(question)
+        self._atoms = Atoms(np.zeros((0, self._features.dimension)), np.zeros(0, dtype=np.intp))
+        self._second: Array | None = None
+        self._best = question.loss.value(question.nothing + question.constant), empty_network(question)
         self._passes = 0.0
 
     def trained(self) -> Trained:
@@ -130,7 +192,7 @@ class _Run:
                 grown = self._price(residual)
                 self._record()
                 gap, objective = self._gap(), self._best[0]
-                if self._stopped() or gap <= 0.5 * self._tol or not self._atoms.shape[0]:
+                if self._stopped() or gap <= 0.5 * self._tol or not self._atoms.cells.size:
                     break
                 better = gap < 0.99 * closest or objective < lowest * (1.0 - 0.01 * min(gap, 0.1))
                 idle = 0 if grown and better else idle + 1
@@ -139,7 +201,7 @@ class _Run:
         except KeyboardInterrupt:
             self._status = Status.INTERRUPTED
         network = self._thinnest()
-        certificate = self._referee.verdict(network, self._referee.objective(network), cells=self._cells.count)
+        certificate = self.referee.verdict(network, self.referee.objective(network), cells=self._listed.count)
         if self._status is Status.STALLED and certificate.proved and certificate.gap <= self._tol:
             self._status = Status.OPTIMAL
         return network, certificate, tuple(self._history), self._status
@@ -148,65 +210,84 @@ class _Run:
 
     def _price(self, residual: Array) -> bool:
         """Let the referee hear a residual, and the best neurons for it join; whether there were any."""
-        feasible = self._referee.feasible(residual)
+        feasible = self.referee.feasible(residual)
         if feasible is None:
-            self._referee.ratchet.withhold("the unpenalised bias could not be balanced exactly")
+            self.referee.ratchet.withhold("the unpenalised bias could not be balanced exactly")
             return False
         known = 0.0
-        if self._atoms.shape[0]:
-            values = np.tensordot(feasible, self._features.forward(self._atoms)[0], axes=1)  # (a, m)
-            known = float(np.linalg.norm(values, axis=0).max()) * (1.0 - 1e-12)
+        if self._atoms.cells.size:
+            values = self._feature_map(self._atoms).forward(self._atoms.weights)[0]
+            known = float(masses(pulled(feasible, values)).max()) * (1.0 - 1e-12)
         worth = self._question.beta * (1.0 + 1e-12)
         prices = self._pricer.prices(feasible, known=known, worth=worth, most=NEW)
-        self._passes += self._cells.count
-        self._referee.hear(feasible, prices.upper, "enumeration" if prices.exact else "relaxation")
-        fresh = prices.directions[:NEW]
-        self._atoms = np.concatenate([self._atoms, fresh])
-        return bool(fresh.shape[0])
+        self._passes += max(self._listed.count, 1)
+        self.referee.hear(feasible, prices.upper, self._listed.proof if prices.exact else "relaxation")
+        before = self._atoms.cells.size
+        self._atoms = self._atoms.and_also(prices, NEW)
+        return self._atoms.cells.size > before
 
     def _reweighted(self, aim: float) -> Array | None:
         """The best output weights of the atoms; the faint ones leave. The residual."""
         question, offset = self._question, self._question.architecture.offset
-        values = self._features.forward(self._atoms)[0]
+        values = self._feature_map(self._atoms).forward(self._atoms.weights)[0]
+        start = self._padded(values)
         last: Iterate | None = None
-        for iterate in group_lasso(values, question.loss, question.beta, offset=offset, tol=aim):
+        for iterate in group_lasso(values, question.loss, question.beta, offset=offset, tol=aim, start=start):
             last = iterate
             if self._late():
                 break
         if last is None:
             return None
-        second = last.blocks[0]
-        self._keep(self._atoms, second, last.offset, last.primal)
-        mass = np.linalg.norm(second, axis=1)
-        self._atoms = self._atoms[mass > FAINT * mass.max(initial=0.0)]
+        atoms, second = self._atoms, last.blocks[0]
+        if self._gates is not None:
+            weights, cells, second = self._gates.merged(atoms.weights, atoms.cells, second)
+            atoms = Atoms(weights, cells)
+        self._keep(atoms, second, last.offset)
+        mass = masses(second)
+        kept = mass > FAINT * mass.max(initial=0.0)
+        self._atoms, self._second = atoms.take(kept), second[kept]
         return last.residual
+
+    def _padded(self, values: Array) -> Array | None:
+        """The output weights of the round before, and zeros for the atoms that have joined."""
+        if self._second is None or self._question.outputs is None:
+            return None
+        start = np.zeros((values.shape[2], values.shape[1], self._question.outputs))
+        start[: self._second.shape[0]] = self._second
+        return start
+
+    def _feature_map(self, atoms: Atoms) -> Features:
+        """The features of atoms, with their gates."""
+        gates = None if self._gates is None else self._gates.gates_of(atoms.cells)
+        return self._features if gates is None else self._features.gated(gates)
 
     # -- bookkeeping ---------------------------------------------------------------------------------
 
-    def _keep(self, atoms: Array, second: Array, offset: float, primal: float) -> None:
+    def _keep(self, atoms: Atoms, second: Array, offset: Any) -> None:
+        mass = masses(second)
+        outputs = combined(self._feature_map(atoms).forward(atoms.weights)[0], second) + offset
+        primal = self._question.loss.value(outputs) + self._question.beta * float(mass.sum())
         if primal < self._best[0]:
-            mass = np.linalg.norm(second, axis=1, keepdims=True)
-            root = np.sqrt(np.maximum(mass, 1e-300))
-            used = mass[:, 0] > 0.0
-            self._best = primal, self._network((root * atoms)[used], (second / root)[used], offset)
+            root, used = np.sqrt(np.maximum(mass, 1e-300)), mass > 0.0
+            first = (root[:, None] * atoms.weights)[used]
+            self._best = primal, self._network(first, (second.T / root).T[used], atoms.cells[used], offset)
 
-    def _network(self, first: Array, second: Array, offset: float) -> Network:
-        architecture = self._question.architecture
-        second = second[:, 0] if self._features.outputs == 1 else second
-        return Network(architecture, first, second, offset=offset if architecture.offset else 0.0)
+    def _network(self, first: Array, readout: Array, cells: Indices, offset: Any) -> Network:
+        gates = None if self._gates is None else self._gates.gates_of(cells)
+        return Network.from_weights(self._question.architecture, self._features, first, readout, offset, gates)
 
     def _record(self) -> None:
         seconds = time.monotonic() - self._started
-        bound, (objective, network) = self._referee.ratchet.bound, self._best
+        bound, (objective, network) = self.referee.ratchet.bound, self._best
         record = Iteration(seconds, self._passes, 0, objective, bound, network.width)
         self._history.append(record)
         if self._callback is not None and self._callback(record) and self._status is Status.STALLED:
             self._status = Status.STOPPED
 
     def _gap(self) -> float:
-        if self._referee.ratchet.proof is None:
+        if self.referee.ratchet.proof is None:
             return np.inf
-        return (self._best[0] - self._referee.ratchet.bound) / max(self._best[0], 1e-300)
+        return (self._best[0] - self.referee.ratchet.bound) / max(self._best[0], 1e-300)
 
     def _late(self) -> bool:
         if self._status is Status.STALLED and time.monotonic() - self._started >= self._limit:
@@ -220,10 +301,9 @@ class _Run:
         """The thinnest network whose objective is within a tenth of the tolerance of the best one."""
         rows, best = self._question.rows, self._best[1]
         networks = [empty_network(self._question), best]
-        mass = np.linalg.norm(best.readout, axis=1)
+        mass = masses(best.readout)
         for threshold in 10.0 ** -np.arange(2.0, 10.0):
-            keep = mass > threshold * mass.max(initial=0.0)
-            thinned = self._network(best.first[keep], best.readout[keep], best.offset)
+            thinned = best.neurons_where(mass > threshold * mass.max(initial=0.0))
             networks += [thinned, thinned.pruned(rows)]
         judged = [(objective_above(self._question, network), network.width, k) for k, network in enumerate(networks)]
         allowed = min(judged)[0] * (1.0 + 0.1 * self._tol)

@@ -19,9 +19,12 @@ Array = NDArray[np.float64]
 
 def empty_network(question: Question) -> Network:
     """The best network without neurons."""
-    empty = np.zeros((0, question.rows.dimension))
-    gates = empty if question.architecture.gated else None
-    return Network.of(question.architecture, Neurons(empty, np.zeros(0), gates, offset=question.constant))
+    architecture, empty = question.architecture, np.zeros((0, question.rows.dimension))
+    gates = empty if architecture.gated else None
+    if question.outputs is None:
+        return Network.of(architecture, Neurons(empty, np.zeros(0), gates, offset=question.constant))
+    slots = (1,) if architecture.slotted else ()
+    return Network(architecture, empty, np.zeros((0, *slots, question.outputs)), gates=gates, offset=question.constant)
 
 
 def thinnest(question: Question, program: Program | None, best: Iterate | None, tol: float) -> tuple[Network, float]:

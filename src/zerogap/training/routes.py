@@ -9,6 +9,8 @@
 | several output weights, gated                | none: gates belong to the question| ``spectral``                      |
 | tied filters in front of a second ReLU       | ``tied`` if few entries,          | ``tied``                          |
 |                                              | else ``features``                 |                                   |
+| C outputs: output weights are vectors        | ``features``                      | ``rank_one``                      |
+| C outputs, linear or gated                   | ``rank_one``                      | ``rank_one``                      |
 """
 
 from __future__ import annotations
@@ -80,14 +82,16 @@ def answered(question: Question, request: Request) -> Trained:
         raise InputError(
             "arrangements", "'generate' with gated=True", "a number or an array of gates", "pass arrangements=200"
         )
-    if architecture.cellular:
+    if question.cellular:
         return _cellular(question, request)
     from zerogap.training.tied import provable, train_tied
 
     if request.solver != "interior_point":
-        expected = f"'interior_point': {architecture!r} has no cell program with shared walls"
+        expected = f"'interior_point': {architecture!r} with these outputs has no cell program with shared walls"
         raise InputError("solver", repr(request.solver), expected, "leave solver out")
     # Branch and bound over pairs of directions always proves, so prove=False asks for the search alone.
+    if question.outputs is not None:
+        return _joint(question, request)
     if architecture.tied and (not request.generate or (request.effort > 0.0 and provable(question))):
         return train_tied(question, request.arrangements, **request.common, warm_start=request.warm_start)
     if request.generate:
@@ -104,6 +108,18 @@ def answered(question: Question, request: Request) -> Trained:
 
         return train_rank_one(question, request.arrangements, **request.common)
     return _pieced(question, request)
+
+
+def _joint(question: Question, request: Request) -> Trained:
+    """Several outputs; linear and gated neurons have prices in closed form, so that atoms serve them best."""
+    architecture = question.architecture
+    if not request.generate or architecture.linear:
+        from zerogap.training.rank_one import train_rank_one
+
+        return train_rank_one(question, request.arrangements, **request.common)
+    from zerogap.training.features import train_features
+
+    return train_features(question, **request.common, effort=request.effort, warm_start=request.warm_start)
 
 
 def _cellular(question: Question, request: Request) -> Trained:

@@ -157,6 +157,7 @@ def check_warm_start(question: Question, network: Network, arrangements: Any) ->
         raise InputError("warm_start", "one for a linear network", "None: its program needs none", "leave it out")
     features = question.architecture.features(question.rows)
     shape = (features.dimension, features.outputs)
+    network.checked(question)
     if network.width and (network.weights.shape[1], network.readout.shape[1]) != shape:
         raise InputError(
             "warm_start",
