@@ -24,8 +24,10 @@ def read_arrays(path: Path) -> RawData:
     """Read a NumPy file; pickled objects are never loaded.
 
     An archive holds the inputs under the first of the names X, x, data, images that it has, and the labels under
-    the first of y, Y, target, labels. Images of dtype uint8, with 3 or 4 axes, are divided by 255. A single array
-    has two axes, and y as its last column.
+    the first of y, Y, target, labels. Images of dtype uint8, with 3 or 4 axes, are divided by 255. Where there is an
+    array of text named classes beside numeric labels, it holds the names of all classes, also of those without
+    samples, and the labels are their indices 0 to C - 1 (or -1 and +1 for two). A single array has two axes, and y as
+    its last column.
 
     Raises
     ------
@@ -52,7 +54,11 @@ def _from_archive(path: Path, archive: Any) -> RawData:
     features = inputs("X", X)
     labels = _labels(y)
     check_lengths(path, len(features), len(labels))
-    return RawData(path.name, features / 255.0 if images else features, labels)
+    features = features / 255.0 if images else features
+    names = _class_names(archive)
+    if names is None or labels.dtype.kind != "f":
+        return RawData(path.name, features, labels)
+    return RawData(path.name, features, _named(labels, names), tuple(map(str, names)), "classification")
 
 
 def _from_array(path: Path, array: NDArray[Any]) -> RawData:
@@ -81,6 +87,25 @@ def _pick(path: Path, archive: Any, names: Sequence[str]) -> NDArray[Any]:
         f"arrays in {path}", f"the names {', '.join(archive.files) or 'of none'}", f"one of {', '.join(names)}",
         "write it by np.savez(path, X=X, y=y)",
     )  # fmt: skip
+
+
+def _class_names(archive: Any) -> NDArray[np.str_] | None:
+    """The names of all classes, if the archive has such an array."""
+    try:
+        names = archive["classes"]
+    except (KeyError, ValueError):  # absent, or pickled: those are never loaded
+        return None
+    return names if names.dtype.kind == "U" and names.ndim == 1 and names.size else None
+
+
+def _named(labels: NDArray[np.float64], names: NDArray[np.str_]) -> NDArray[np.str_]:
+    """The class names of numeric labels, which are indices, or -1 and +1 for two classes."""
+    indices = np.where(labels == -1.0, 0.0, labels) if names.size == 2 and 0.0 not in labels else labels
+    wrong = ~np.isin(indices, np.arange(names.size))
+    if wrong.any():
+        expected = f"the indices 0 to {names.size - 1} of the names in 'classes'"
+        raise InputError("y", f"the label {labels[wrong][0]:g}", expected, "write such indices, or no array 'classes'")
+    return np.asarray(names[indices.astype(np.intp)])
 
 
 def _labels(y: NDArray[Any]) -> NDArray[Any]:

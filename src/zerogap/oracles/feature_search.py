@@ -45,7 +45,7 @@ def climb(features: Features, residual: Array, starts: Array) -> tuple[Array, Ar
     Returns
     -------
     weights : (l, q) float64
-        Of size one, best first; the most promising quarter of the starts.
+        Of size one, best first; where the most promising ones came to rest.
     values : (l,) float64
         Their prices.
     """
@@ -67,8 +67,11 @@ def climb(features: Features, residual: Array, starts: Array) -> tuple[Array, Ar
     best = np.argsort(-direct, kind="stable")[: values.size]
     points, values = np.concatenate([points, starts[best]]), np.concatenate([values, direct[best]])
     order = np.argsort(-values, kind="stable")
-    points, values = face_ascent(features, residual, points[order], values[order])
-    order = np.argsort(-values, kind="stable")[: best.size]
+    points, values = points[order], values[order]
+    climbed = face_ascent(features, residual, points, np.random.default_rng(points.shape[0]))
+    if climbed is not None:
+        points, values = np.concatenate([points, climbed[0]]), np.concatenate([values, climbed[1]])
+        order = np.argsort(-values, kind="stable")
     return points[order], values[order]
 
 

@@ -12,6 +12,7 @@ from zerogap.architectures import CircularCNN
 from zerogap.architectures.convolution import Convolution
 from zerogap.certificates.certificate import Certificate
 from zerogap.errors import InputError, MissingExtraError
+from zerogap.features.base import masses
 from zerogap.files import write_atomically
 from zerogap.network import Network
 from zerogap.training.history import Iteration
@@ -30,7 +31,7 @@ def gap_picture(history: Sequence[Iteration], certificate: Certificate, path: Pa
     DataFileError
         If the file cannot be written.
     """
-    figure = _figure(7.0, 3.2)
+    figure = new_figure(7.0, 3.2)
     left, right = figure.subplots(1, 2)
     times = [record.time for record in history]
     bounds = [record.bound if record.bound > 0.0 else np.nan for record in history]
@@ -41,11 +42,11 @@ def gap_picture(history: Sequence[Iteration], certificate: Certificate, path: Pa
     left.legend(frameon=False)
     right.plot(times, [max(record.gap, 1e-16) for record in history], color="C3", drawstyle="steps-post")
     right.set(xlabel="seconds", yscale="log", title=f"relative gap, at the end {certificate.gap:.1e}")
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def filters_picture(network: Network, path: Path, image_shape: tuple[int, ...] | None = None) -> None:
-    """First-layer weights of the heaviest neurons, as images where they have that shape.
+    """First-layer weights of the heaviest neurons, as images where they have that shape; titles say sign, |u| |w|.
 
     Parameters
     ----------
@@ -59,12 +60,11 @@ def filters_picture(network: Network, path: Path, image_shape: tuple[int, ...] |
     MissingExtraError, DataFileError
         As in ``gap_picture``.
     """
-    mass = np.linalg.norm(network.first, axis=1) * np.linalg.norm(network.readout, axis=1)
-    signs = np.sign(network.second) if network.second.ndim == 1 else np.ones(network.width)
+    mass = np.linalg.norm(network.first, axis=1) * masses(network.readout)
     order = np.argsort(-mass)[:SHOWN]
     columns = max(1, min(8, order.size))
     rows = max(1, -(-order.size // columns))
-    figure = _figure(1.2 * columns, 1.35 * rows)
+    figure = new_figure(1.2 * columns, 1.35 * rows)
     axes = np.atleast_1d(figure.subplots(rows, columns)).reshape(-1)
     for axis in axes:
         axis.set_axis_off()
@@ -72,8 +72,11 @@ def filters_picture(network: Network, path: Path, image_shape: tuple[int, ...] |
         picture = _as_image(network, _filter(network, neuron), image_shape)
         reach = max(float(np.abs(picture).max()), 1e-300)
         axis.imshow(picture, cmap="RdBu_r", vmin=-reach, vmax=reach)
-        axis.set_title(f"{signs[neuron] * mass[neuron]:+.2g}", fontsize=7)
-    _write(figure, path)
+        # Several output weights have no common sign.
+        signed = network.second.ndim == 1
+        title = f"{np.sign(network.second[neuron]) * mass[neuron]:+.2g}" if signed else f"{mass[neuron]:.2g}"
+        axis.set_title(title, fontsize=7)
+    write_figure(figure, path)
 
 
 def spectra_picture(network: Network, path: Path) -> None:
@@ -89,13 +92,17 @@ def spectra_picture(network: Network, path: Path) -> None:
     architecture = network.architecture
     if not isinstance(architecture, CircularCNN):
         raise InputError("network", repr(network), "one of a CircularCNN", "use filters_picture")
-    mass = np.linalg.norm(network.first, axis=1) * np.linalg.norm(network.readout, axis=1)
+    mass = np.linalg.norm(network.first, axis=1) * masses(network.readout)
     order = np.argsort(-mass)[:SHOWN]
-    kernels = architecture.kernels(network.first, network.second, network.filters)[order]
+    second = network.second
+    if second.ndim == 3:  # (m, d, C): of the convolutions for C outputs, the one with the largest weights
+        largest = np.linalg.norm(second, axis=1).argmax(axis=1)
+        second = second[np.arange(network.width), :, largest]
+    kernels = architecture.kernels(network.first, second, network.filters)[order]
     moduli = np.abs(np.fft.rfft(kernels, axis=1, norm="ortho"))
     columns = max(1, min(4, order.size))
     rows = max(1, -(-order.size // columns))
-    figure = _figure(2.2 * columns, 1.35 * rows)
+    figure = new_figure(2.2 * columns, 1.35 * rows)
     axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True, squeeze=False)).reshape(-1)
     for axis in axes[order.size :]:
         axis.set_axis_off()
@@ -104,7 +111,7 @@ def spectra_picture(network: Network, path: Path) -> None:
         axis.set_yticks([])
         axis.set_title(f"{mass[neuron]:.2g}", fontsize=7)
     figure.supxlabel("frequency", fontsize=8)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def _filter(network: Network, neuron: int) -> Any:
@@ -129,7 +136,8 @@ def _as_image(network: Network, weights: Any, image_shape: tuple[int, ...] | Non
     return values.reshape(*shape[:2], -1).mean(axis=-1) if len(shape) > 1 else values.reshape(shape[0], -1).T
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure, sizes in inches. Raises MissingExtraError."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -137,5 +145,6 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _write(figure: Any, path: Path) -> None:
+def write_figure(figure: Any, path: Path) -> None:
+    """Write it whole or not at all. Raises DataFileError."""
     write_atomically(path, lambda part: figure.savefig(part, dpi=150, format=path.suffix[1:] or "png"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from zerogap.report.scores import Predictions
 from zerogap.rounding import text_above, text_below
 from zerogap.training.train import Result
 
@@ -16,9 +17,25 @@ class Comparison:
     method: str
     objective: float
     width: int
-    train_score: float
-    test_score: float | None
+    training: Predictions
+    testing: Predictions | None
     seconds: float
+
+    @property
+    def name(self) -> str:
+        """The method as it is written."""
+        return {"adam": "Adam", "lbfgs": "L-BFGS", "sgd": "SGD"}[self.method]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "method": self.name,
+            "objective": self.objective,
+            "width": self.width,
+            "train_score": self.training.score,
+            "test_score": None if self.testing is None else self.testing.score,
+            "seconds": self.seconds,
+        }
 
 
 @dataclass(frozen=True)
@@ -26,11 +43,15 @@ class Summary:
     """Everything that the closing table says."""
 
     result: Result
-    score: str
-    train_score: float
-    test_score: float | None
+    training: Predictions
+    testing: Predictions | None
     seconds: float
     comparison: Comparison | None = None
+
+    @property
+    def judged(self) -> Predictions:
+        """The predictions that the network is judged by: those for the test set, if there is one."""
+        return self.testing or self.training
 
     def rows(self) -> list[tuple[str, str, str]]:
         """(quantity, ours, compared with): the third column is empty without a comparison."""
@@ -50,10 +71,11 @@ class Summary:
             ("proof", certificate.proof or "none", beside("none")),
             *self._searched(beside("")),
             ("width", str(certificate.width), str(other.width) if other else ""),
-            (f"train {self.score}", _share(self.train_score), _share(other.train_score) if other else ""),
+            (f"train {self.training.measure}", _share(self.training), _share(other.training if other else None)),
         ]
-        if self.test_score is not None:
-            rows.append((f"test {self.score}", _share(self.test_score), _share(other.test_score) if other else ""))
+        if self.testing is not None:
+            theirs = _share(other.testing if other else None)
+            rows.append((f"test {self.testing.measure}", _share(self.testing), theirs))
         rows.append(("seconds", f"{self.seconds:.1f}", f"{other.seconds:.1f}" if other else ""))
         return rows
 
@@ -70,18 +92,23 @@ class Summary:
         text = str(certificate)
         if certificate.scope == "sampled" and self.comparison and self.comparison.objective < certificate.lower_bound:
             text += (
-                f". Indeed {self.comparison.method} found one outside these cells, with objective "
+                f". Indeed {self.comparison.name} found one outside these cells, with objective "
                 f"{self.comparison.objective:.6g}: list more cells"
             )
         return text + "."
 
     def to_dict(self) -> dict[str, Any]:
         """The certificate with the scores beside it, ready for JSON."""
-        scores = {"measure": self.score, "train": self.train_score, "test": self.test_score, "seconds": self.seconds}
-        other = None if self.comparison is None else vars(self.comparison)
-        status = {"name": self.result.status.name, "message": self.result.status.value}
-        return {**self.result.certificate.to_dict(), "scores": scores, "comparison": other, "status": status}
+        tested = None if self.testing is None else self.testing.score
+        scores = {"measure": self.training.measure, "train": self.training.score, "test": tested}
+        return {
+            **self.result.certificate.to_dict(),
+            "scores": {**scores, "seconds": self.seconds},
+            "confusion": self.judged.confusion_to_dict(),
+            "comparison": None if self.comparison is None else self.comparison.to_dict(),
+            "status": {"name": self.result.status.name, "message": self.result.status.value},
+        }
 
 
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _share(predictions: Predictions | None) -> str:
+    return "" if predictions is None else f"{predictions.score:.4f}"

@@ -57,11 +57,17 @@ WORK = 1e7
 KINK = 0.3
 """Width, in units of the relative gap, over which sliding rounds the kink of the hinge loss."""
 
-INSERTED = 40
+INSERTED = 60
 """Neurons that join in one round, at most."""
 
 FEW = 8_000
 """Output weights that the group lasso takes; of more, only their sizes are free, and sliding turns them."""
+
+DROPPED = 1e-3
+"""Share of the mass of all neurons that the faintest ones may take with them when they leave."""
+
+ACCURATE = 1e-4
+"""Relative accuracy of every group lasso, at least: a looser one can lose more than new neurons win."""
 
 LARGE = 2_500
 """Neurons times slots for which the best output weights of several outputs are found; of more, sliding finds them."""
@@ -133,6 +139,11 @@ class Weighted:
     def take(self, which: Any) -> Weighted:
         return Weighted(self.weights[which], self.second[which], self.offset)
 
+    def joined_by(self, found: Array) -> Weighted:
+        """With more neurons (k, q) that have no output weight yet."""
+        nothing = np.zeros((found.shape[0], *self.second.shape[1:]))
+        return Weighted(np.concatenate([self.weights, found]), np.concatenate([self.second, nothing]), self.offset)
+
 
 @dataclass(eq=False)
 class FeatureRun:
@@ -186,7 +197,7 @@ class FeatureRun:
                 return
             self._rounds(self._start(warm_start))
             if self.status is Status.TIME_LIMIT and self.best.weights.shape[0]:
-                self.estimate = self._thorough(1)
+                self.estimate = self._thorough(0)
         except KeyboardInterrupt:
             self.status = Status.INTERRUPTED
 
@@ -236,7 +247,7 @@ class FeatureRun:
         effort, idle, gap = 0, 0, 1.0
         while idle < PATIENCE and not self._stopped():
             before = self.lowest
-            neurons, residual = self._reweighted(neurons, max(0.02 * gap, 0.1 * self.tol))
+            neurons, residual = self._reweighted(neurons, max(min(0.02 * gap, ACCURATE), 0.1 * self.tol))
             if self._stopped():
                 return
             found, price = self._search(residual, neurons, effort)
@@ -253,7 +264,7 @@ class FeatureRun:
                     self.status = Status.OPTIMAL
                     return
                 found = np.concatenate([found, better[None]])
-            neurons = self._slide(self._dropped(neurons, gap, found, residual), SLIDE, KINK * min(gap, 1.0))
+            neurons = self._slide(self._live(neurons), SLIDE, KINK * min(gap, 1.0)).joined_by(found)
             idle = 0 if self.lowest < before * (1.0 - 0.02 * self.tol) else idle + 1
             effort = min(effort + (idle > 2), len(STARTS) - 1)
         if self.best.weights.shape[0] and self.status is Status.STALLED:
@@ -318,23 +329,11 @@ class FeatureRun:
         worth = points[values > self.question.beta * (1.0 + 0.05 * self.tol)]
         return worth[distinct(self.features, worth, INSERTED)], float(values.max(initial=0.0))
 
-    def _dropped(self, neurons: Weighted, gap: float, found: Array, residual: Array) -> Weighted:
-        """The neurons that carry weight, and the new ones with a little."""
+    def _live(self, neurons: Weighted) -> Weighted:
+        """The neurons that carry weight, but for what the group lasso left of others."""
         mass = masses(neurons.second) * self.features.sizes(neurons.weights)
         order = np.argsort(mass)
-        live = order[np.cumsum(mass[order]) > 0.2 * min(gap, 0.1) * mass.sum()]
-        neurons = neurons.take(np.sort(live))
-        if not found.shape[0]:
-            return neurons
-        pull = pulled(residual, self.features.forward(found)[0])
-        pull = _times(pull, 1.0 / np.maximum(masses(pull), 1e-300))
-        size = 1e-2 * np.sqrt(max(float(mass.mean()) if mass.size else 1.0, 1e-300))
-        small = np.where(self.features.scaled, size * found, found)
-        return Weighted(
-            np.concatenate([self._balanced(neurons).weights, small]),
-            np.concatenate([self._balanced(neurons).second, size * pull]),
-            neurons.offset,
-        )
+        return neurons.take(np.sort(order[np.cumsum(mass[order]) > DROPPED * mass.sum()]))
 
     def _balanced(self, neurons: Weighted) -> Weighted:
         """The same function with ||E theta|| = ||w||."""
