@@ -33,7 +33,8 @@ while True:
 FIT = """
 import sys
 from zerogap import cli
-cli.gap_picture = cli.filters_picture = lambda *_: None
+from zerogap.report import folder
+folder._write_pictures = lambda *_: None
 out, *names = sys.argv[1:]
 while True:
     for name in names:

@@ -18,6 +18,7 @@ from zerogap.scope import cells_around, choose_cells, few_cells
 from zerogap.solvers import Iterate, make_solver
 from zerogap.training.all_neurons import GlobalRun, price_bounds
 from zerogap.training.features import FeatureRun, feature_price_bounds
+from zerogap.training.rank_one import AtomRun, Listed
 from zerogap.training.routes import Request, answered
 from zerogap.validation import generator, positive, seconds_of, shown
 
@@ -48,7 +49,9 @@ def certify(
     arrangements : optional
         As in ``train``. By default all cells if there are at most 5000 of them, else "generate" (both of
         scope ``global``), and for gated networks their own gates. To cells that are listed, those of the
-        network's own neurons are added, so that the network belongs to the scope it is judged in.
+        network's own neurons are added, so that the network belongs to the scope it is judged in. Networks
+        other than MLPs and sum or average pooling with one output know "generate", their default, and
+        "enumerate" only, unless they are gated.
     prove : bool or float
         Seconds for the convex program, and with "generate" as many again for branch and bound; True is no
         limit, False uses the residual of the network alone. Only the gap depends on it, never the truth of
@@ -95,8 +98,7 @@ def _certify_features(
 ) -> Certificate:
     """Of a network without shared walls: the bounds of its own residual and of training from it on."""
     if network.gates is not None:
-        expected = "one with a single output weight for each neuron"
-        raise InputError("network", "a gated one with several output weights", expected, "train it anew instead")
+        return _certify_gates(question, network, arrangements, seconds, tol, rng)
     if arrangements is not None and not isinstance(arrangements, str):
         expected = "None, 'generate' or 'enumerate': sampled cells need not hold this network's neurons"
         raise InputError("arrangements", shown(arrangements), expected, "leave arrangements out")
@@ -113,6 +115,20 @@ def _certify_features(
         else:
             run.run(network)
     return run.verdict(network, objective)
+
+
+def _certify_gates(
+    question: Question, network: Network, arrangements: Any, seconds: float, tol: float, rng: np.random.Generator
+) -> Certificate:
+    """Of a gated network whose output weights are vectors: over its own gates and, if asked for, others besides."""
+    cells = cells_around(question, network, arrangements, rng)
+    listed = Listed.of_gates(question, cells)
+    run = AtomRun(question, listed, min(tol, 1e-6), seconds, None)
+    objective = run.referee.objective(network)
+    run.judge(-question.loss.gradient(network.outputs(question.rows)))
+    if seconds > 0.0 and run.referee.verdict(network, objective).gap > 1e-9:
+        run.trained()
+    return run.referee.verdict(network, objective, cells=listed.count)
 
 
 def check_network(network: Network) -> Network:

@@ -149,7 +149,7 @@ def check_leaf(points, base, convex, concave, fields, square, q):
 
 def check(c, X, y, sample_weight=None):
     """The claims that hold; raises an exception if one does not."""
-    need(c["format"] == "zerogap-certificate-3" and c["scope"] in ("global", "sampled"), "a known format and scope")
+    need(c["format"] == "zerogap-certificate-4" and c["scope"] in ("global", "sampled"), "a known format and scope")
     ev, arch, loss = c["evidence"], c["architecture"], c["loss"]
     beta, high, low = (Fraction(c[name]) for name in ("beta", "objective", "lower_bound"))
     net, proof, free = ev["network"], ev["proof"], arch["bias"] == "free"

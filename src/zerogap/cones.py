@@ -16,6 +16,12 @@ from scipy.optimize import nnls
 
 Array = NDArray[np.float64]
 
+CLOSE = 1e-8
+"""Distance, in units of the direction, up to which a projection counts as one."""
+
+NUDGES = (1e-9, -1e-9, 1e-8)
+"""Distances beside a direction, in units of its largest entry, at which to try again."""
+
 
 def margins(normals: Array, signs: NDArray[np.bool_], points: Array) -> Array:
     """s_h n_h . u; normals (H, p), signs (P, H), points (P, p), result (P, H)."""
@@ -52,18 +58,36 @@ def polar_multipliers(generators: Array, direction: Array, free: NDArray[np.bool
     size = np.abs(direction).max(initial=0.0)
     if size == 0.0 or generators.shape[0] == 0:
         return np.zeros(generators.shape[0])
-    matrix, target = generators.T, -direction / size
+    unit = direction / size
     if free is not None and free.any():
         # A large weight stands for the equality; the support is then re-solved with the exact one.
         weight = np.where(free, 1e4, 1.0)
-        matrix, target = matrix * weight[:, None], target * weight
-    try:
-        solution, _ = nnls(matrix, target, maxiter=max(200, 10 * generators.shape[0]))
-    except RuntimeError:
-        return np.zeros(generators.shape[0])
-    if free is not None and free.any():
-        solution = _equality_polish(generators, direction / size, free, solution)
+        solution = _least_squares(generators.T * weight[:, None], -unit * weight)
+        return size * _equality_polish(generators, unit, free, solution)
+    solution = _least_squares(generators.T, -unit)
+    for nudge in NUDGES:
+        if _is_projection(generators, unit, solution):
+            break
+        # SciPy's multipliers may be wrong where the direction lies on a wall (scipy/scipy, issue 25389): aim beside it.
+        solution = _least_squares(generators.T, -unit - nudge * np.cos(np.arange(1.0, unit.size + 1.0) ** 2))
     return np.asarray(solution * size)
+
+
+def _least_squares(matrix: Array, target: Array) -> Array:
+    """Non-negative least squares; zeros if the active-set method does not converge."""
+    try:
+        return np.asarray(nnls(matrix, target, maxiter=max(200, 10 * matrix.shape[1]))[0])
+    except RuntimeError:
+        return np.zeros(matrix.shape[1])
+
+
+def _is_projection(generators: Array, direction: Array, multipliers: Array) -> bool:
+    """Whether g + K' lam lies in the cone and is orthogonal to K' lam, up to ``CLOSE``."""
+    step = generators.T @ multipliers
+    inside = direction + step
+    scale = CLOSE * float(np.linalg.norm(direction))
+    reach = np.linalg.norm(generators, axis=1)
+    return bool(np.all(generators @ inside >= -scale * reach)) and abs(float(inside @ step)) <= scale
 
 
 def _equality_polish(generators: Array, direction: Array, free: NDArray[np.bool_], start: Array) -> Array:

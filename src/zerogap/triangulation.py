@@ -25,12 +25,9 @@ CLOSE = 1e-9
 
 def nearest(rows: Array, direction: Array) -> Array | None:
     """The projection of a unit vector (p,) on the cone, or None where that fails; unit rows (F, p)."""
-    for nudge in (0.0, CLOSE / 16.0, -CLOSE / 16.0, CLOSE / 32.0):
-        # SciPy's multipliers may be wrong where the direction lies on a wall (scipy/scipy, issue 25389): aim beside it.
-        aim = direction + nudge * np.cos(np.arange(1.0, direction.size + 1.0) ** 2)
-        inside = direction + rows.T @ polar_multipliers(rows, aim)
-        if (rows @ inside).min(initial=0.0) >= -CLOSE and abs(inside @ (inside - direction)) <= CLOSE:
-            return inside
+    inside = direction + rows.T @ polar_multipliers(rows, direction)
+    if (rows @ inside).min(initial=0.0) >= -CLOSE and abs(inside @ (inside - direction)) <= CLOSE:
+        return np.asarray(inside)
     return None
 
 

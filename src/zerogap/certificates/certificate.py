@@ -36,7 +36,7 @@ PROOFS = {
     "relaxation": "every direction bounded by a relaxation (docs/theory.md)",
     "closed form": "the largest price of all neurons in closed form (docs/theory.md)",
 }
-FORMAT = "zerogap-certificate-3"
+FORMAT = "zerogap-certificate-4"
 CNN_SOURCES = {
     "CNN": "Ergen and Pilanci (ICLR 2021), two-layer convolutions",
     "LinearCNN": "Ergen and Pilanci (ICLR 2021), linear convolutions",
@@ -75,6 +75,8 @@ class Certificate:
     estimate : float or None
         The bound that search alone suggests: what the bound would be if no neuron were better than the best
         one that was met. Never proved.
+    outputs : int or None
+        C, for networks with several outputs.
     evidence : Evidence or None
         What ``save`` writes for ``zerogap check``.
     """
@@ -92,6 +94,7 @@ class Certificate:
     zero_loss: float
     withheld: str | None = None
     estimate: float | None = None
+    outputs: int | None = None
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -117,6 +120,7 @@ class Certificate:
 
     def __str__(self) -> str:
         kind, objective = self.architecture["kind"], text_above(self.objective)
+        kind = kind if self.outputs is None else f"{self.outputs}-output {kind}"
         if self.proof is None:
             return f"objective {objective}; nothing proved beyond the bound 0 (scope {self.scope}): {self.withheld}"
         bound = text_below(self.lower_bound)
@@ -133,6 +137,8 @@ class Certificate:
         source = SOURCES[self.scope]
         if self.scope == "global" and self.proof is not None:
             source = f"{source}; {PROOFS[self.proof]}"
+        if self.outputs is not None:
+            source = f"{source}; Sahiner, Ergen, Pauly and Pilanci (ICLR 2021), vector outputs"
         convolution = CNN_SOURCES.get(self.architecture["kind"])
         return source if convolution is None else f"{source}; {convolution}"
 
@@ -156,6 +162,8 @@ class Certificate:
         positive("zero_loss", self.zero_loss, zero=True)
         for name in ("samples", "cells", "width"):
             integer(name, getattr(self, name), least=0)
+        if self.outputs is not None:
+            integer("outputs", self.outputs, least=1)
         if self.proof is None:
             if not isinstance(self.withheld, str):
                 raise InputError("withheld", shown(self.withheld), "the reason for a missing proof", "compute it again")

@@ -109,6 +109,7 @@ class FeatureReferee:
             zero_loss=question.loss.value(question.nothing),
             withheld=ratchet.withheld,
             estimate=estimate,
+            outputs=question.outputs,
         )
 
 

@@ -10,7 +10,7 @@ samples that they belong to, add up, and often cancel. Rows that span a subspace
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,25 +99,8 @@ class Maxima:
         """The most linear functions in a unit, zero included."""
         return int(np.diff(self.starts).max(initial=0)) + 1
 
-    def repeated(self, count: int) -> Maxima:
-        """The units of C outputs, (C U,): those of the first one, then those of the second one, and so on."""
-        if count == 1:
-            return self
-        size, outputs = self.pieces.shape[0], int(self.outputs.max(initial=0)) + 1
-        starts = [self.starts[:-1] + k * size for k in range(count)]
-        return replace(
-            self,
-            pieces=np.tile(self.pieces, (count, 1)),
-            starts=np.append(np.concatenate(starts), count * size).astype(np.intp),
-            floors=np.tile(self.floors, count),
-            outputs=np.concatenate([self.outputs + k * outputs for k in range(count)]),
-            lost=np.tile(self.lost, count),
-        )
-
     def coefficients(self, residual: Array) -> Array:
-        """a of a residual (n,), (U,); of (n, C), one output after the other, (C U,)."""
-        if residual.ndim == 2:
-            return np.concatenate([self.coefficients(column) for column in residual.T])
+        """a of a residual (n,), (U,)."""
         used = self.owner >= 0
         raw = residual[self.samples[used]]
         return np.bincount(self.owner[used], weights=raw, minlength=self.count).astype(np.float64)

@@ -2,6 +2,8 @@ r"""Branch and bound over directions for sums of maxima: the price of pooled fea
 
     g_q(u) = sum over units j of output q  a_j max { l . u : l in unit j },      G = max ||(g_q(u))_q||,  ||E u|| <= 1.
 
+With C outputs every unit has C coefficients, and q runs over pairs of slots and outputs.
+
 On a cone u = sum x_i v_i, x >= 0, a maximum is convex and homogeneous, so
 
     l_j . u  <=  max { l . u : l in unit j }  <=  sum_i x_i max { l . v_i : l in unit j },     l_j any of its functions.
@@ -92,7 +94,7 @@ class ConvexBranches:
     ----------
     features : Features
         With ``maxima``.
-    residual : (n,) float64, or (n, C) for C outputs, whose units are then repeated C times
+    residual : (n,) float64, or (n, C) for C outputs
         Of sum zero, exactly, if the bias is free.
     workers : int, optional
         Threads; default one for each core.
@@ -106,8 +108,8 @@ class ConvexBranches:
         maxima = features.maxima if features.rows.flat.size <= REPEATS * LARGEST_SIZE else None
         if maxima is None or not maxima.count:
             return
-        coefficients = maxima.coefficients(residual)
-        maxima = maxima.repeated(1 if residual.ndim == 1 else residual.shape[1])
+        columns = residual.reshape(residual.shape[0], -1)
+        coefficients = np.stack([maxima.coefficients(np.ascontiguousarray(column)) for column in columns.T], axis=1)
         self._maxima, self._reduced = maxima, maxima.form.reduced
         self._q = maxima.pieces.shape[1] - int(features.free)
         # Powers of two bring rows and coefficients to the order of one, without rounding; a free bias is measured in
@@ -119,11 +121,11 @@ class ConvexBranches:
         largest = np.abs(self._pieces[:, : self._q]).max(axis=0, initial=0.0)
         exponent = np.frexp(largest)[1] - (np.frexp(largest)[0] == 0.5)
         self._reach = np.ldexp(1.0, exponent)
-        self._outputs = int(maxima.outputs.max()) + 1
-        mass = float(np.abs(np.ldexp(residual, -sizes[0]))[maxima.samples].sum())
+        self._outputs = (int(maxima.outputs.max()) + 1) * columns.shape[1]
+        mass = float(np.abs(np.ldexp(columns, -sizes[0]))[maxima.samples].sum())
         lost = np.ldexp(maxima.lost, -sizes[1])
         rounded = gamma(residual.size + 4) * mass * float(lost.max())
-        self._lost = enlarged(float(np.abs(self._coefficients) @ lost) + rounded, maxima.count + 8)
+        self._lost = enlarged(float(np.sum(lost @ np.abs(self._coefficients))) + rounded, maxima.count + self._outputs + 8)
         self._doubt = rounding_of_heights(
             residual.size + maxima.count + self._outputs, self._pieces.shape[1], maxima.longest, mass
         )

@@ -1,6 +1,6 @@
 r"""Compiled loops of branch and bound over sums of maxima; see ``zerogap.oracles.convex_branches``.
 
-    g_q(u) = sum over units j of output q  a_j max { l . u : l in unit j },     bounded: ||(g_q(u))_q|| on the ball.
+    g_qc(u) = sum over units j of slot q  a_jc max { l . u : l in unit j },     bounded: ||(g_qc(u))_qc|| on the ball.
 
 A cone remembers its undecided units: those with more than one linear function left that is not below another one of
 them on the whole cone. Units with a single one are linear there, and only their sum is kept.
@@ -53,7 +53,7 @@ def plant(
                 values[0, used + t, i] = total
         kept, floor = _sift(values[0], members[0], used, number, floors[j], values[0], members[0], used)
         if kept == 1 and not floor:
-            _add(decided[0, outputs[j]], coefficients[j], pieces[members[0, used]])
+            _add(decided[0], outputs[j], coefficients[j], pieces[members[0, used]])
         elif kept:
             units[0, entries, 0], units[0, entries, 1], units[0, entries, 2] = j, kept, floor
             entries, used = entries + 1, used + kept
@@ -61,9 +61,11 @@ def plant(
 
 
 @njit(cache=True, nogil=True)
-def _add(total, factor, piece):
-    for k in range(total.size):
-        total[k] += factor * piece[k]
+def _add(totals, slot, factors, piece):
+    """Add a linear unit of one slot to the sums of its outputs."""
+    for c in range(factors.size):
+        for k in range(piece.size):
+            totals[slot * factors.size + c, k] += factors[c] * piece[k]
 
 
 @njit(cache=True, nogil=True)
@@ -126,8 +128,8 @@ def explore(
 
     Parameters
     ----------
-    pieces : (M, p), coefficients : (U,), outputs : (U,)
-        g. The last coordinates, beyond ``reach.size``, have no norm.
+    pieces : (M, p), coefficients : (U, C), outputs : (U,)
+        g; the slots of units. The last coordinates, beyond ``reach.size``, have no norm.
     reach : (q,)
         B_i >= |l_i| for the coordinates with a norm.
     doubt : float
@@ -244,31 +246,36 @@ def _interpolate(coefficients, outputs, values, units, size, peak, above, below)
             if total > most:
                 lead, most = t, total
         start += number
-        factor, o = coefficients[j], outputs[j]
-        if factor > 0.0:
-            for i in range(p):
-                above[o, i] += factor * peak[i]
-                below[o, i] += factor * values[lead, i] if lead >= 0 else 0.0
-        else:
-            for i in range(p):
-                above[o, i] += factor * values[lead, i] if lead >= 0 else 0.0
-                below[o, i] += factor * peak[i]
+        for c in range(coefficients.shape[1]):
+            factor, o = coefficients[j, c], outputs[j] * coefficients.shape[1] + c
+            if factor > 0.0:
+                for i in range(p):
+                    above[o, i] += factor * peak[i]
+                    below[o, i] += factor * values[lead, i] if lead >= 0 else 0.0
+            else:
+                for i in range(p):
+                    above[o, i] += factor * values[lead, i] if lead >= 0 else 0.0
+                    below[o, i] += factor * peak[i]
 
 
 @njit(cache=True, nogil=True)
 def _bend(coefficients, values, units, size, bends):
-    """How far the undecided units bend along every edge: sum |a| (phi(v_i) + phi(v_j) - phi(v_i + v_j)), for j < i."""
+    """How far the undecided units bend along every edge: sum ||a|| (phi(v_i) + phi(v_j) - phi(v_i + v_j)), for j < i."""
     p, start = values.shape[1], 0
     bends[:] = 0.0
     for e in range(size):
         j, number, floor = units[e, 0], units[e, 1], units[e, 2]
+        length = 0.0
+        for c in range(coefficients.shape[1]):
+            length += coefficients[j, c] * coefficients[j, c]
+        length = np.sqrt(length)
         for i in range(p):
             for k in range(i):
                 first = second = both = 0.0 if floor else -np.inf
                 for t in range(start, start + number):
                     first, second = max(first, values[t, i]), max(second, values[t, k])
                     both = max(both, values[t, i] + values[t, k])
-                bends[i, k] += abs(coefficients[j]) * (first + second - both)
+                bends[i, k] += length * (first + second - both)
         start += number
 
 
@@ -285,7 +292,8 @@ def _evaluate(coefficients, outputs, values, units, size, weights, inner):
                 total += weights[i] * values[t, i]
             most = max(most, total)
         start += number
-        inner[outputs[j]] += coefficients[j] * most
+        for c in range(coefficients.shape[1]):
+            inner[outputs[j] * coefficients.shape[1] + c] += coefficients[j, c] * most
 
 
 @njit(cache=True, nogil=True)
@@ -317,14 +325,14 @@ def _split(pieces, coefficients, outputs, first, second, middle, top, vertices, 
             values[top + 1], members[top + 1], upper_used, number, floor, values[top + 1], members[top + 1], upper_used
         )
         if kept == 1 and not left:
-            _add(decided[top + 1, outputs[j]], coefficients[j], pieces[members[top + 1, upper_used]])
+            _add(decided[top + 1], outputs[j], coefficients[j], pieces[members[top + 1, upper_used]])
         elif kept:
             units[top + 1, upper, 0], units[top + 1, upper, 1], units[top + 1, upper, 2] = j, kept, left
             upper, upper_used = upper + 1, upper_used + kept
         kept, left = _sift(values[top], members[top], start, number, floor, values[top], members[top], lower_used)
         start += number
         if kept == 1 and not left:
-            _add(decided[top, outputs[j]], coefficients[j], pieces[members[top, lower_used]])
+            _add(decided[top], outputs[j], coefficients[j], pieces[members[top, lower_used]])
         elif kept:
             units[top, lower, 0], units[top, lower, 1], units[top, lower, 2] = j, kept, left
             lower, lower_used = lower + 1, lower_used + kept

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap.arrangements import Cells
 from zerogap.certificates.cell_prices import CellPricer, Prices
 from zerogap.certificates.certificate import Certificate, Scope
 from zerogap.certificates.feature_referee import FeatureReferee
@@ -136,9 +137,15 @@ class Listed:
             raise InputError("bias", "'free' with gated=True", expected, "pass bias=True")
         cells = choose_cells(question, arrangements, rng)
         if architecture.gated:
-            return cls(GatePricer(features, cells.centres), "gated", "enumeration", cells.count)
+            return cls.of_gates(question, cells)
         pricer = CellPricer(features, question.walls, cells, question.outputs or 1)
         return cls(pricer, "global" if cells.complete else "sampled", "enumeration", cells.count)
+
+    @classmethod
+    def of_gates(cls, question: Question, cells: Cells) -> Listed:
+        """The gates at the centres of some cells."""
+        features = question.architecture.features(question.rows)
+        return cls(GatePricer(features, cells.centres), "gated", "enumeration", cells.count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +188,10 @@ class AtomRun:
         self._second: Array | None = None
         self._best = question.loss.value(question.nothing + question.constant), empty_network(question)
         self._passes = 0.0
+
+    def judge(self, residual: Array) -> None:
+        """Let the referee hear a residual, and the best neurons for it become atoms."""
+        self._price(residual)
 
     def trained(self) -> Trained:
         """The whole run."""
