@@ -19,6 +19,9 @@ from zerogap.features.maxima import Maxima
 from zerogap.rounding import enlarged, gamma
 from zerogap.spectral import eigenvalue_above, singular_value_above, weighted_gram
 
+FEW = 64
+"""Entries of a row up to which products are formed within the compiled loops."""
+
 
 @dataclass(frozen=True, eq=False)
 class PooledFeatures(Features):
@@ -98,6 +101,8 @@ class PooledFeatures(Features):
     def forward(self, weights: Array, width: float = 0.0) -> tuple[Array, Back]:
         from zerogap.features import kernels
 
+        if self.gates is None and not self.largest and self.rows.matrix.shape[1] > 1 and self.dimension <= FEW:
+            return self._fused(np.ascontiguousarray(weights.T), width)
         inner = self.rows.preactivations(weights)  # (n, K, m)
         flat, window, count = self.rows.flat, self._window, int(self.windows_of_rows.shape[0])
         reach = width * np.abs(inner).max(axis=(0, 1), initial=0.0)
@@ -119,6 +124,21 @@ class PooledFeatures(Features):
             else:
                 spread = kernels.spread_sum(inner, window, self.slope, reach, self._scale, each)
             return np.asarray(spread.reshape(flat.shape[0], -1).T @ flat)
+
+        return (values.sum(axis=1, keepdims=True) if self.summed else values), back
+
+    def _fused(self, weights: Array, width: float) -> tuple[Array, Back]:
+        """``forward`` without the products of all rows in memory; weights (p, m)."""
+        from zerogap.features import kernels
+
+        matrix, window, count = self.rows.matrix, self._window, int(self.windows_of_rows.shape[0])
+        reach = width * kernels.largest(matrix, weights) if width else np.zeros(weights.shape[1])
+        values = kernels.rows_sum(matrix, weights, window, count, self.slope, reach, self._scale)
+
+        def back(cotangent: Array) -> Array:
+            each = np.ascontiguousarray(np.broadcast_to(cotangent, (cotangent.shape[0], count, cotangent.shape[2])))
+            gradient = kernels.rows_back(matrix, weights, window, self.slope, reach, self._scale, each)
+            return np.asarray(gradient.T)
 
         return (values.sum(axis=1, keepdims=True) if self.summed else values), back
 

@@ -125,7 +125,8 @@ class ConvexBranches:
         mass = float(np.abs(np.ldexp(columns, -sizes[0]))[maxima.samples].sum())
         lost = np.ldexp(maxima.lost, -sizes[1])
         rounded = gamma(residual.size + 4) * mass * float(lost.max())
-        self._lost = enlarged(float(np.sum(lost @ np.abs(self._coefficients))) + rounded, maxima.count + self._outputs + 8)
+        moved = float(np.sum(lost @ np.abs(self._coefficients)))
+        self._lost = enlarged(moved + rounded, maxima.count + self._outputs + 8)
         self._doubt = rounding_of_heights(
             residual.size + maxima.count + self._outputs, self._pieces.shape[1], maxima.longest, mass
         )

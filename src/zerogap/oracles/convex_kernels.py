@@ -260,7 +260,7 @@ def _interpolate(coefficients, outputs, values, units, size, peak, above, below)
 
 @njit(cache=True, nogil=True)
 def _bend(coefficients, values, units, size, bends):
-    """How far the undecided units bend along every edge: sum ||a|| (phi(v_i) + phi(v_j) - phi(v_i + v_j)), for j < i."""
+    """How far the undecided units bend along edges: sum ||a|| (phi(v_i) + phi(v_j) - phi(v_i + v_j)), for j < i."""
     p, start = values.shape[1], 0
     bends[:] = 0.0
     for e in range(size):

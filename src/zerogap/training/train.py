@@ -73,15 +73,17 @@ def train(
     architecture : MLP, CNN, LinearCNN, CircularCNN or ThreeLayerCNN
     X : array
         Inputs in the shape that the architecture takes, any real dtype.
-    y : (n,) array
-        Targets; -1 and +1 for the margin losses.
-    loss : "squared", "logistic" or "hinge"
+    y : (n,) or (n, C) array
+        Targets, and outputs have their shape: (n, C) trains C outputs jointly, under the decay of all weights. Numbers
+        for the squared loss; -1 and +1 for the logistic loss (several labels, if C of them) and the hinge loss, which
+        has one output. For the cross-entropy classes: indices 0 to C - 1, or one-hot rows (n, C).
+    loss : "squared", "logistic", "hinge" or "cross_entropy"
     beta : float
         Weight decay, > 0.
     arrangements : "generate", "enumerate", int or (P, p) array
         Over all neurons, found as needed (scope ``global``; not for gated networks); all
         cells, listed (``global``, tiny problems); that many sampled cells (``sampled``, or ``gated``); or
-        the cells of given gate vectors (MLP and CNN with one output weight for each filter, and gated networks).
+        the cells of given gate vectors (MLPs and CNNs of sums or averages, and gated networks).
         Linear networks know "generate" only. Among networks whose objectives differ by less than a tenth of
         `tol`, the one with the fewest neurons is returned, and of those the one of least objective.
     tol : float
@@ -91,7 +93,7 @@ def train(
     prove : bool or float
         With "generate": seconds for branch and bound, in all (True: no limit, False: none). They change the
         bound, never the truth of the claim. Where branch and bound is not finished, or the rows have more
-        than 12 dimensions, the bound is that of a relaxation, or of the last threshold that was proved. Linear
+        than 12 dimensions (8 for several outputs and other poolings), the bound is that of a relaxation, or of the last threshold that was proved. Linear
         networks have a closed form instead, and other depths a relaxation; these take no time.
     warm_start : Network, optional
         With "generate": a network, trained by anyone, whose neurons name the first cells. By default
@@ -116,8 +118,8 @@ def train(
 
     Notes
     -----
-    Pilanci and Ergen (ICML 2020), Theorem 1; Ergen and Pilanci (ICLR 2021) for convolutions; derived in
-    docs/theory.md.
+    Pilanci and Ergen (ICML 2020), Theorem 1; Ergen and Pilanci (ICLR 2021) for convolutions; Sahiner, Ergen, Pauly and
+    Pilanci (ICLR 2021) for several outputs; derived in docs/theory.md.
     """
     question = Question.of(architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
     tol = positive("tol", tol)
