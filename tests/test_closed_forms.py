@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+import zerogap as zg
 from zerogap.closed_forms import ClosedForm, huber, soft_thresholded_svd
 from zerogap.closed_forms.complete_positivity import nonnegative_factor
 from zerogap.closed_forms.groups import partition
@@ -347,8 +348,27 @@ def test_values_of_worse_networks_stay_above() -> None:
     assert objective(X, Y, beta, *single) >= found.value
 
 
+def test_averages_over_orthonormal_patches() -> None:
+    """P1, global average pooling: the value of averaged patches, never above a trained CNN, and attained where exact."""
+    patches = 1.7 * whitened(15, 20).reshape(5, 3, 20)
+    series = patches.reshape(5, 60)
+    architecture = zg.CNN((20,), stride=20, pooling="average", bias=False)
+    exact = soft_thresholded_svd(patches, np.eye(3)[[0, 0, 1, 1, 2]], 0.2)
+    assert exact.exact
+    for Y in (np.eye(3)[[0, 0, 1, 1, 2]], np.random.default_rng(3).standard_normal((5, 3))):
+        found = soft_thresholded_svd(patches, Y, 0.2)
+        assert found.network.objective(series, Y, beta=0.2) == pytest.approx(found.objective, rel=1e-9)
+        np.testing.assert_allclose(found.network(series), found.fitted, atol=1e-12)
+        run = zg.train(architecture, series, Y, beta=0.2, prove=False, tol=1e-6).certificate.objective
+        assert found.value <= run * (1.0 + 1e-12)
+        if found.exact:
+            assert run == pytest.approx(found.value, rel=1e-6)
+
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "X of three axes": ({"X": np.ones((2, 2, 2))}, "shape (n, d)"),
+    "X of four axes": ({"X": np.ones((2, 2, 2, 2))}, "shape (n, d)"),
+    "patches that are not orthonormal": ({"X": np.ones((6, 2, 2))}, "multiple of the identity"),
+    "patches of a linear network": ({"X": np.ones((6, 2, 2)), "activation": "linear"}, "shape (n, d)"),
     "X a vector": ({"X": np.ones(3)}, "shape (n, d)"),
     "X with NaN": ({"X": [[np.nan, 1.0]] * 6}, "finite numbers"),
     "X of text": ({"X": [["a"]] * 6}, "real numbers"),

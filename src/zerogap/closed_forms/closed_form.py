@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.architectures import MLP, LinearCNN
+from zerogap.architectures import CNN, MLP, LinearCNN
 from zerogap.network import Network
 from zerogap.rounding import SUBNORMAL, enlarged, gamma
 
@@ -52,6 +52,8 @@ class ClosedForm:
     gap : float
         (objective - value) / max(objective, 1e-12 ||Y||^2 / 2), as in certificates, and 0 for the objective 0.
     activation : "relu" or "linear"
+    patches : int
+        K, for data with global average pooling over K patches, (n, K, d); else 0.
     """
 
     value: float
@@ -64,18 +66,23 @@ class ClosedForm:
     objective: float
     gap: float
     activation: str = "relu"
+    patches: int = 0
 
     @property
     def network(self) -> Network:
-        """The network: an MLP without bias, or a LinearCNN whose filter covers the whole input."""
+        """An MLP without bias; a CNN on series (n, K d) of patches side by side; a LinearCNN for linear networks."""
+        if self.patches:
+            size = self.first.shape[1]
+            return Network(CNN((size,), stride=size, pooling="average", bias=False), self.first, self.second)
         if self.activation == "relu":
             return Network(MLP(bias=False), self.first, self.second)
         return Network(LinearCNN((self.first.shape[1],), bias=False), self.first, self.second[:, None])
 
 
 def activate(preactivations: Array, activation: str) -> Array:
-    """(z)_+ for "relu", z itself for "linear"."""
-    return np.maximum(preactivations, 0.0) if activation == "relu" else preactivations
+    """(z)_+ for "relu", z itself for "linear"; averaged over patches, (n, K, m) to (n, m)."""
+    active = np.maximum(preactivations, 0.0) if activation == "relu" else preactivations
+    return np.asarray(active.mean(axis=1) if active.ndim == 3 else active)
 
 
 def balanced(first: Array, second: Array) -> tuple[Array, Array]:
@@ -113,15 +120,15 @@ def objective_above(X: Array, Y: Array, beta: float, first: Array, second: Array
 
     Parameters
     ----------
-    X, Y : (n, d), (n, C) float64
+    X, Y : (n, d) or (n, K, d), (n, C) float64
     beta : float
     first, second : (m, d), (m, C) float64
     activation : "relu" or "linear"
     """
     outputs = activate(X @ first.T, activation) @ second
     # Both activations move by no more than their inputs do.
-    magnitude = (np.abs(X) @ np.abs(first).T) @ np.abs(second) + np.abs(Y)
-    error = 2.0 * gamma(sum(first.shape) + 8) * magnitude + SUBNORMAL
+    magnitude = activate(np.abs(X) @ np.abs(first).T, "linear") @ np.abs(second) + np.abs(Y)
+    error = 2.0 * gamma(sum(first.shape) + X.size // Y.shape[0] + 8) * magnitude + SUBNORMAL
     loss = enlarged(0.5 * float(np.sum((np.abs(outputs - Y) + error) ** 2)), Y.size + 8)
     if not first.any() and not second.any():
         return loss

@@ -21,6 +21,10 @@ B' has G = beta. A network attains its bound in two cases.
    completely positive: T = V V' with V >= 0. Neurons: u_j = X'v_j / c^2 and w_j = B A'v_j / c, over retained columns.
 2. Y_k = t q' with t >= 0, any spike-free X_k: one neuron, with outputs f q', f the shrinkage of t in the metric H_k.
 
+Global average pooling over K patches m_sk that are orthonormal up to a scale: f_s = (1/K) sum_k (m_sk . u)_+
+reaches, with ||u|| = 1, just the non-negative features of length c / sqrt(K), as the averaged patches do as rows. So
+those take the place of X; only G is that of the patches (``pooled_patches``).
+
 For whitened X the bound is sum_k huber(sigma_k, beta), the optimum of the relaxation that drops complete positivity,
 and case 1 is also necessary. Its minimiser is unique: (I + 2 S) R = Y, S (beta^2 I - R R') = 0 and the unique R give
 S* = (Y - R) R' / (2 beta^2). Non-negative retained left singular vectors are the case of blocks of rank one, and
@@ -37,7 +41,7 @@ from numpy.typing import NDArray
 from zerogap.closed_forms.closed_form import EXACT, ClosedForm, activate, balanced, merged, objective_above
 from zerogap.closed_forms.groups import Part, joined, partition, solved
 from zerogap.closed_forms.nonnegative_descent import descend
-from zerogap.closed_forms.spike_free import ORTHOGONAL, SpikeFree, spike_free
+from zerogap.closed_forms.spike_free import ORTHOGONAL, SpikeFree, pooled_patches, spike_free
 from zerogap.errors import InputError
 from zerogap.rounding import enlarged, gamma, reduced
 from zerogap.spectral import singular_value_above
@@ -56,9 +60,11 @@ def soft_thresholded_svd(X: Any, Y: Any, beta: float, *, activation: str = "relu
 
     Parameters
     ----------
-    X : (n, d) array
+    X : (n, d) or (n, K, d) array
         For "relu": spike-free rows of full rank, such as whitened (X X' = I) or orthogonal ones.
         For "linear": X'X or X X' is a multiple of the identity.
+        (n, K, d) for "relu": K patches of every sample under global average pooling, all of them orthonormal up
+        to a scale.
     Y : (n, C) or (n,) array
     beta : float
         Weight decay, > 0.
@@ -80,14 +86,17 @@ def soft_thresholded_svd(X: Any, Y: Any, beta: float, *, activation: str = "relu
     inputs, targets = _matrices(X, Y)
     beta = positive("beta", beta)
     if one_of("activation", activation, ("relu", "linear")) == "linear":
+        if inputs.ndim == 3:
+            raise InputError("X", "patches for a linear network", "shape (n, d)", "pass X.mean(axis=1)")
         return _linear(inputs, targets, beta)
     return _relu(inputs, targets, beta)
 
 
 def _matrices(X: Any, Y: Any) -> tuple[Array, Array]:
     inputs = finite_array("X", X)
-    if inputs.ndim != 2:
-        raise InputError("X", f"shape {inputs.shape}", "shape (n, d)", "reshape with X.reshape(len(X), -1)")
+    if inputs.ndim not in (2, 3):
+        expected = "shape (n, d), or (n, K, d) for patches"
+        raise InputError("X", f"shape {inputs.shape}", expected, "reshape with X.reshape(len(X), -1)")
     targets = finite_array("Y", Y, "encode labels as numbers, for example one-hot")
     if targets.ndim == 1:
         targets = targets[:, None]
@@ -119,8 +128,9 @@ def _finished(
     if not exact:
         condition += f"; the value is a bound, and the network found is within {gap:.2g} of it"
     fitted = activate(X @ first.T, activation) @ second
-    singular = np.asarray(np.linalg.svd(X.T @ Y, compute_uv=False), dtype=np.float64)
-    return ClosedForm(value, exact, condition, first, second, fitted, singular, objective, gap, activation)
+    plain, patches = (X, 0) if X.ndim == 2 else (X.mean(axis=1), X.shape[1])
+    singular = np.asarray(np.linalg.svd(plain.T @ Y, compute_uv=False), dtype=np.float64)
+    return ClosedForm(value, exact, condition, first, second, fitted, singular, objective, gap, activation, patches)
 
 
 def _linear(X: Array, Y: Array, beta: float) -> ClosedForm:
@@ -152,11 +162,11 @@ def _linear(X: Array, Y: Array, beta: float) -> ClosedForm:
 
 
 def _relu(X: Array, Y: Array, beta: float) -> ClosedForm:
-    geometry = spike_free(X)
-    n = X.shape[0]
+    geometry = spike_free(X) if X.ndim == 2 else pooled_patches(X)
+    n, rows = X.shape[0], X if X.ndim == 2 else X.mean(axis=1)
     best, condition = 0.0, ""
     parts: list[Part] = []
-    network = np.zeros((0, X.shape[1])), np.zeros((0, Y.shape[1]))
+    network = np.zeros((0, X.shape[-1])), np.zeros((0, Y.shape[1]))
     objective = objective_above(X, Y, beta, *network, "relu")
     # All rows as one group bound better where the angles between groups are obtuse and nothing is solved.
     for groups in (partition(geometry, Y), [np.arange(n)]):
@@ -166,7 +176,7 @@ def _relu(X: Array, Y: Array, beta: float) -> ClosedForm:
         if value > best or not condition:
             best, condition = value, part.reason
         if part.second is not None:
-            found = _network(X, geometry, part.activations, part.second)
+            found = _network(rows, geometry, part.activations, part.second)
             reached = objective_above(X, Y, beta, *found, "relu")
             if reached < objective:
                 network, objective = found, reached
@@ -174,7 +184,7 @@ def _relu(X: Array, Y: Array, beta: float) -> ClosedForm:
             break
     start = np.hstack([part.activations for part in parts])
     if objective - best > EXACT * objective and start.shape[1]:
-        found = _network(X, geometry, *descend(start, Y, geometry.metric, beta))
+        found = _network(rows, geometry, *descend(start, Y, geometry.metric, beta))
         reached = objective_above(X, Y, beta, *found, "relu")
         fewer = merged(*found)
         if (fewest := objective_above(X, Y, beta, *fewer, "relu")) <= reached * (1.0 + MERGED):

@@ -170,6 +170,36 @@ def spike_free(X: Array) -> SpikeFree:
     return measured(X, metric, factor, defect, deviation)
 
 
+def pooled_patches(patches: Array) -> SpikeFree:
+    """The metric of averages over the patches of every sample, (n, K, d), all of them orthonormal up to a scale.
+
+    f_s = (1/K) sum_k (m_sk . u)_+ has f_s^2 <= (1/K) sum_k (m_sk . u)^2. So sum_s H_ss f_s^2 <= ||D M u||^2 for the
+    matrix M of all patches and D = diag(sqrt(H_ss / K)), which bounds the stretch of every M; for orthonormal patches
+    it is one.
+
+    Raises
+    ------
+    InputError
+        If the patches are not orthonormal up to a scale.
+    """
+    n, count, d = patches.shape
+    flat = patches.reshape(-1, d)
+    gram = flat @ flat.T
+    square = float(np.trace(gram)) / flat.shape[0]
+    deviation = float(np.abs(np.linalg.eigvalsh(gram / square) - 1.0).max()) if square > 0.0 else np.inf
+    if n * count > d or deviation > ORTHOGONAL:
+        got = f"{n * count} patches in {d} dimensions, {deviation:.2g} from orthonormal ones"
+        expected = "patches whose products are a multiple of the identity"
+        remedy = "whiten all patches, or train: zg.train(zg.CNN(size, pooling='average', bias=False), X, y)"
+        raise InputError("X", got, expected, remedy)
+    factor = np.diag(np.full(n, math.sqrt(count / square)))
+    scaled = flat * math.sqrt(1.0 / square)
+    rounding = enlarged(gamma(8) * float(np.linalg.norm(scaled)), flat.size + 8)
+    stretch = singular_value_above(scaled, rounding)
+    size = enlarged(singular_value_above(flat, 0.0) / math.sqrt(count), 8)
+    return SpikeFree(factor * factor, factor, 0.0, True, deviation, size, stretch)
+
+
 def measured(X: Array, metric: Array, factor: Array, defect: float, deviation: float) -> SpikeFree:
     """A metric with its size and stretch on these rows.
 

@@ -93,8 +93,9 @@ def train(
     prove : bool or float
         With "generate": seconds for branch and bound, in all (True: no limit, False: none). They change the
         bound, never the truth of the claim. Where branch and bound is not finished, or the rows have more
-        than 12 dimensions (8 for several outputs and other poolings), the bound is that of a relaxation, or of the last threshold that was proved. Linear
-        networks have a closed form instead, and other depths a relaxation; these take no time.
+        than 12 dimensions (8 for several outputs and other poolings), the bound is that of a relaxation, or of
+        the last threshold that was proved. Linear networks have a closed form instead, and other depths a
+        relaxation; these take no time.
     warm_start : Network, optional
         With "generate": a network, trained by anyone, whose neurons name the first cells. By default
         random neurons that slide to rest name them (``zerogap.training.sliding``).
