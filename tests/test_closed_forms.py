@@ -349,7 +349,7 @@ def test_values_of_worse_networks_stay_above() -> None:
 
 
 def test_averages_over_orthonormal_patches() -> None:
-    """P1, global average pooling: the value of averaged patches, never above a trained CNN, and attained where exact."""
+    """P1, global average pooling: the value of averaged patches, never above a trained CNN."""
     patches = 1.7 * whitened(15, 20).reshape(5, 3, 20)
     series = patches.reshape(5, 60)
     architecture = zg.CNN((20,), stride=20, pooling="average", bias=False)
