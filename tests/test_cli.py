@@ -187,7 +187,7 @@ def test_two_classes_with_two_outputs(run, tmp_path: Path) -> None:
     )
     assert code in (0, 1), error
     assert "training set" in text
-    assert zg.Network.load(out / "network.safetensors").classes == 2
+    assert zg.Network.load(out / "network.safetensors").targets == 2
     data = [str(out / "network.safetensors"), str(out / "training-data.npz")]
     assert run("certify", *data, "--prove", "0")[0] in (0, 1)
     code, _, error = run("certify", *data, "--loss", "squared")
@@ -212,7 +212,7 @@ def test_a_class_that_is_missing_in_the_training_part(run, tmp_path: Path) -> No
     np.savez(data, X=rng.standard_normal((16, 2)), y=np.arange(16) % 2 * 2, classes=["here", "absent", "there"])
     code, _, error = run("fit", data, *SOON, "--out", str(out))
     assert code in (0, 1), error
-    assert zg.Network.load(out / "network.safetensors").classes == 3
+    assert zg.Network.load(out / "network.safetensors").targets == 3
     assert json.loads((out / "summary.json").read_text())["confusion"]["recall"][1] is None
     code, _, error = run("certify", str(out / "network.safetensors"), data, "--prove", "0")
     assert code in (0, 1), error
@@ -268,7 +268,7 @@ def test_every_architecture_takes_three_classes(run, options: list[str], tmp_pat
     assert code in (0, 1), error
     assert (out / "filters.png").stat().st_size > 0
     network = zg.Network.load(out / "network.safetensors")
-    assert network.classes == 3
+    assert network.targets == 3
     code, _, error = run("certify", str(out / "network.safetensors"), *common, "--prove", "0")
     assert code in ((2,) if "--gated" in options else (0, 1)), error
 

@@ -404,14 +404,14 @@ def test_feasible_points_of_many_classes_are_exactly_inside(outputs: int) -> Non
 
 
 def test_feasible_points_of_thousands_of_classes_are_exactly_inside() -> None:
-    # DEFECT (reported): the sum of 1999 entries of 2**-44 of their peak each needs 55 bits, so rows are off by 2**-54.
+    # Once wrong: the sum of 1999 entries of 2**-44 of their peak each needs 55 bits, so rows are off by 2**-54.
     loss = CrossEntropyLoss(np.eye(2000)[:9], np.ones(9))
     outputs = 0.1 * np.random.default_rng(14).standard_normal((9, 2000))
     assert lies_inside(loss, fractions(loss.feasible(-loss.gradient(outputs))))
 
 
 def test_feasible_points_of_subnormal_residuals_are_numbers() -> None:
-    # DEFECT (reported): the step of the grid underflows to zero, and the point is NaN.
+    # Once wrong: the step of the grid underflows to zero, and the point is NaN.
     loss = CrossEntropyLoss(np.eye(3), np.ones(3))
     with np.errstate(all="ignore"):
         found = loss.feasible(1e-313 * np.array([[2.0, -1.0, -1.0], [-1.0, 2.0, -1.0], [-1.0, -1.0, 2.0]]))
@@ -420,7 +420,7 @@ def test_feasible_points_of_subnormal_residuals_are_numbers() -> None:
 
 
 def test_networks_that_fit_their_classes_too_well_are_judged() -> None:
-    # DEFECT (reported): the residual of margins between 709 and 745 is subnormal; the price of ``improve`` is NaN.
+    # Once wrong: the residual of margins between 709 and 745 is subnormal; the price of ``improve`` is NaN.
     second = 27.0 * np.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0]])
     network = zg.Network(zg.MLP(bias=False), 27.0 * np.eye(2), second)
     question: dict[str, Any] = {"loss": "cross_entropy", "beta": 0.1}
@@ -482,7 +482,7 @@ def test_columns_that_cannot_be_balanced_are_refused() -> None:
 
 
 def test_columns_of_many_classes_are_balanced() -> None:
-    # DEFECT (reported): with more than some 128 classes of one size the sum over the wrong ones exceeds the peak that
+    # Once wrong: with more than some 128 classes of one size the sum over the wrong ones exceeds the peak that
     # the grid of ``feasible`` is made for, and ``balanced_columns`` does not recognise its grid.
     loss = example("cross_entropy", n=300, outputs=150, weighted=False)
     found = balanced_columns(loss.feasible(loss.constant_residual()), loss.targets, loss.weights)

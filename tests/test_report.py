@@ -52,7 +52,7 @@ def test_a_class_without_samples_keeps_its_column() -> None:
     assert encoded_targets(FOUR, "cross_entropy")[:, 2].tolist() == [0.0] * 6
     assert encoded_targets(FOUR, "logistic")[:, 2].tolist() == [-1.0] * 6
     network = zg.train(zg.MLP(), FOUR.X, encoded_targets(FOUR, "cross_entropy"), loss="cross_entropy", prove=0).network
-    assert network.classes == 4
+    assert network.targets == 4
 
 
 def test_default_losses() -> None:

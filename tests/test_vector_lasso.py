@@ -186,7 +186,7 @@ def test_warm_starts_reach_the_same_optimum(name: str, offset: bool) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("offset", [False, True])
 def test_warm_starts_far_away_reach_the_same_optimum(name: str, offset: bool) -> None:
-    # DEFECT (reported): with a constant, saturated samples leave Newton's matrix without curvature along it; the
+    # Once wrong: with a constant, saturated samples leave Newton's matrix without curvature along it; the
     # logistic and the cross-entropy loss then stay where they were for all levels, hundreds of times the optimum.
     values, loss = instance(name, "weighted", 1)
     cold = solve(values, loss, 0.3, offset=offset)[-1]

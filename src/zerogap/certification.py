@@ -9,6 +9,7 @@ import numpy as np
 
 from zerogap.architectures import Architecture
 from zerogap.certificates.certificate import Certificate
+from zerogap.certificates.feature_referee import FeatureReferee
 from zerogap.certificates.referee import Referee
 from zerogap.errors import InputError
 from zerogap.network import Network
@@ -16,7 +17,7 @@ from zerogap.program import Program
 from zerogap.question import Question
 from zerogap.scope import cells_around, choose_cells, few_cells
 from zerogap.solvers import Iterate, make_solver
-from zerogap.training.all_neurons import GlobalRun, price_bounds
+from zerogap.training.all_neurons import GlobalRun, null_residual, price_bounds
 from zerogap.training.features import FeatureRun, feature_price_bounds
 from zerogap.training.rank_one import AtomRun, Listed
 from zerogap.training.routes import Request, answered
@@ -99,7 +100,7 @@ def _certify_features(
     """Of a network without shared walls: the bounds of its own residual and of training from it on."""
     if network.gates is not None:
         return _certify_gates(question, network, arrangements, seconds, tol, rng)
-    if arrangements is not None and not isinstance(arrangements, str):
+    if arrangements is not None and not (isinstance(arrangements, str) and arrangements in ("generate", "enumerate")):
         expected = "None, 'generate' or 'enumerate': sampled cells need not hold this network's neurons"
         raise InputError("arrangements", shown(arrangements), expected, "leave arrangements out")
     run = FeatureRun(question, tol, seconds, rng, effort=seconds)
@@ -152,14 +153,26 @@ def critical_beta(
     """The beta from which on the network without neurons is optimal over the chosen cells.
 
     Exact up to rounding for smooth losses, or without an output offset; an upper bound for the hinge
-    loss with ``bias="free"`` and for gated networks with a finite cone penalty. Parameters are those of ``train``.
+    loss with ``bias="free"``, for gated networks with a finite cone penalty, and where the price of a cell could only
+    be bounded. Parameters are those of ``train``.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used, or the architecture has no program over cells.
     """
     question = Question.of(architecture, X, y, loss=loss, beta=1.0, sample_weight=sample_weight)
-    if not question.cellular:
-        expected = "one whose neurons are a filter with one output weight"
-        raise InputError("architecture", repr(architecture), expected, "use zg.critical_beta_bounds")
-    cells = choose_cells(question, arrangements, generator(random_state))
-    return question.program(cells).critical_beta()
+    rng = generator(random_state)
+    if question.cellular:
+        return question.program(choose_cells(question, arrangements, rng)).critical_beta()
+    if question.architecture.linear and arrangements != "enumerate":
+        expected = "'enumerate': a linear network has one piece"
+        raise InputError("arrangements", shown(arrangements), expected, "leave arrangements out")
+    listed = Listed.of(question, arrangements, rng)
+    residual = FeatureReferee(question, listed.scope).feasible(null_residual(question))
+    if residual is None:
+        return np.inf
+    return listed.pricer.prices(residual, known=0.0, worth=np.inf, most=listed.count + 1).upper
 
 
 def _certify_globally(

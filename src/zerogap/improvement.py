@@ -54,6 +54,7 @@ class Improvement:
         return self.price > self.beta * (1.0 + 1e-9)
 
 
+@np.errstate(all="ignore")
 def improve(
     network: Network,
     X: Any,

@@ -76,6 +76,8 @@ class Network:
         if not 1 <= second.ndim <= 2 + architecture.slotted:
             expected = f"(m,), or (m, {'a) or (m, a, ' if architecture.slotted else ''}C) for C outputs"
             raise InputError("second", f"shape {second.shape}", expected, "pass one row per neuron")
+        if 0 in second.shape[1:]:
+            raise InputError("second", f"shape {second.shape}", "at least one output weight", "check the weights")
         if first.shape[0] != second.shape[0]:
             raise InputError(
                 "second",
@@ -143,7 +145,7 @@ class Network:
         return self.outputs(self.architecture.rows(X))
 
     @property
-    def classes(self) -> int | None:
+    def targets(self) -> int | None:
         """C, the number of outputs of a network that has several; None if its output is a number."""
         return int(self.second.shape[-1]) if self.second.ndim == 2 + self.architecture.slotted else None
 
@@ -163,7 +165,7 @@ class Network:
     def outputs(self, rows: Rows) -> Array:
         """Outputs (n,) or (n, C) for pre-activation rows."""
         parts = [combined(values, self.readout) for values in self._values(rows)]
-        shape = (rows.samples,) if self.classes is None else (rows.samples, self.classes)
+        shape = (rows.samples,) if self.targets is None else (rows.samples, self.targets)
         return (np.concatenate(parts) if parts else np.zeros(shape)) + self.offset
 
     def effects(self, rows: Rows) -> Array:
@@ -193,8 +195,8 @@ class Network:
 
     def checked(self, question: Question) -> Question:
         """The question, if this network has as many outputs; raises InputError."""
-        if self.classes != question.outputs:
-            shown = ["(n,)" if count is None else f"(n, {count})" for count in (question.outputs, self.classes)]
+        if self.targets != question.outputs:
+            shown = ["(n,)" if count is None else f"(n, {count})" for count in (question.outputs, self.targets)]
             raise InputError("y", f"targets of shape {shown[0]}", f"{shown[1]}, as the outputs", "reshape the targets")
         return question
 

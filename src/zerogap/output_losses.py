@@ -23,7 +23,13 @@ from zerogap.validation import shown
 Array = NDArray[np.float64]
 
 GRID = 44
-"""Residuals of cross-entropy are whole numbers of 2**-GRID times their peak, so that their sums are exact."""
+"""Residuals of cross-entropy are whole numbers of 2**-GRID times their peak, so that their sums are exact.
+
+With more than 256 classes the grid is coarser: a sum of C of them must fit into the 53 bits of a float.
+"""
+
+TINY = 2.0**-900
+"""Residuals below this are taken for zero: their grid would underflow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,9 +156,10 @@ class CrossEntropyLoss(Loss):
         """Entries of the wrong classes move towards zero onto a grid; that of the right class balances them."""
         negative = np.clip(-r, 0.0, -self.box()[0])
         peak = float(negative.max(initial=0.0))
-        if peak == 0.0:
+        if not peak > TINY:
             return np.zeros_like(r)
-        step = float(np.ldexp(1.0, int(np.frexp(peak)[1]) - GRID))
+        bits = min(GRID, 52 - int(np.ceil(np.log2(r.shape[1]))))
+        step = float(np.ldexp(1.0, int(np.frexp(peak)[1]) - bits))
         total = negative.sum(axis=1, keepdims=True)
         inside = np.minimum(1.0, self._factors * (1.0 - 1e-14) / np.maximum(total, 1e-300))
         snapped = step * np.trunc(negative * inside / step)

@@ -91,8 +91,8 @@ def balanced_columns(residual: Array, targets: Array, weights: Array) -> Array |
     peak = float(np.abs(residual).max(initial=0.0))
     if peak == 0.0:
         return np.zeros_like(residual)
-    # The grid of the residual is at least 2**-45 of its peak, and what it counts is exact in integers.
-    step = float(np.ldexp(1.0, int(np.frexp(peak)[1]) - 50))
+    # Entries are whole numbers of this step, whatever the grid is, and fewer than 2**61.
+    step = float(np.ldexp(1.0, int(np.frexp(peak)[1]) - 60))
     counts = np.rint(residual / step).astype(np.int64)
     if not np.array_equal(counts * step, residual):
         return None

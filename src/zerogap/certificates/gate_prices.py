@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from zerogap.certificates.cell_prices import Prices
 from zerogap.features import Features
 from zerogap.features.base import masses, pulled
+from zerogap.rounding import enlarged, gamma
 
 Array = NDArray[np.float64]
 NEAR = 0.95
@@ -49,19 +50,30 @@ class GatePricer:
 
     def prices(self, residual: Array, *, known: float, worth: float, most: int) -> Prices:
         """As ``CellPricer.prices``; the directions are all singular vectors nearly worth it, the best first."""
-        upper, found = known, list[tuple[float, Array, int]]()
+        found = list[tuple[float, Array, int]]()
+        largest = np.zeros(self.count)
         for gate in range(self.count):
             gradient = pulled(residual, self.of(gate, self._basis.shape[0]).forward(self._basis)[0])
-            flat = gradient.reshape(self._basis.shape[0], -1)
-            left, values, _ = np.linalg.svd(flat, full_matrices=False)
-            if float(values[0]) > upper * (1.0 - 1e-9):
-                upper = max(upper, self.of(gate, 1).joint_price_above(residual)[0])
+            left, values, _ = np.linalg.svd(gradient.reshape(self._basis.shape[0], -1), full_matrices=False)
+            largest[gate] = values[0]
             for k in np.flatnonzero(values > NEAR * worth):
                 found.append((float(values[k]), left[:, k] @ self._basis, gate))
+        upper, error = 0.0, self._error(residual)
+        for gate in np.argsort(-largest, kind="stable"):
+            # Rounding of G, and of its decomposition.
+            if upper > 0.0 and largest[gate] * (1.0 + 1e-12) + error <= upper:
+                continue
+            upper = max(upper, self.of(int(gate), 1).joint_price_above(residual)[0])
         found.sort(key=lambda each: -each[0])
         found = found[:most]
         directions = np.array([direction for _, direction, _ in found]).reshape(len(found), self._features.dimension)
         return Prices(upper, known, directions, np.array([gate for *_, gate in found], dtype=np.intp), True)
+
+    def _error(self, residual: Array) -> float:
+        """A bound of what rounding in G does to any price."""
+        magnitude = pulled(np.abs(residual), self._features.magnitude(self._basis))
+        operations = residual.shape[0] + self._features.roundings + 8
+        return enlarged(gamma(operations) * float(np.linalg.norm(magnitude)), magnitude.size + operations)
 
     def merged(self, atoms: Array, gates: NDArray[np.intp], second: Array) -> tuple[Array, NDArray[np.intp], Array]:
         """Atoms of one gate as the singular vectors of the sum of their products u w', which costs no more."""

@@ -94,8 +94,7 @@ class _Climber:
         flat = features.rows.flat
         used = (slot >= 0) & np.any(flat != 0.0, axis=1)
         self._rows, self._slots, self._samples = np.ascontiguousarray(flat[used]), slot[used], sample[used]
-        lengths = np.linalg.norm(self._rows[:, features.penalised], axis=1)
-        self._lengths = np.where(lengths > 0.0, lengths, np.inf)
+        self._lengths = np.linalg.norm(self._rows, axis=1)
         self._residual = np.ascontiguousarray(residual.reshape(residual.shape[0], -1) * features.rows.scale)
         self._levels = _levels(features.dimension - int(features.free))
 

@@ -40,7 +40,7 @@ def climb_faces(
     Parameters
     ----------
     rows : (N, p), lengths : (N,), samples, slots : (N,) int
-        Rows that belong to a slot, their lengths without a free entry (infinite for zero rows).
+        Rows that belong to a slot, none of them zero, and their lengths.
     count : int
         Slots.
     residual : (n, C)

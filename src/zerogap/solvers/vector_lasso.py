@@ -69,6 +69,11 @@ def vector_lasso(
     problem = _Problem(values, loss, beta, offset)
     weights = problem.start(start)
     found = problem.judged(weights, 0.0)
+    if start is not None:
+        # Saturated samples leave no curvature to come back from.
+        plain = problem.judged(problem.start(None), 0.0)
+        if plain.primal < found.primal:
+            weights, found = problem.start(None), plain
     passes, level = 1.0, max(found.primal - found.dual, 1e-3 * abs(found.primal)) / (2.0 * problem.groups)
     yield found
     for _ in range(LEVELS):

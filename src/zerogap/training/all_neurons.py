@@ -256,7 +256,9 @@ def price_bounds(question: Question, tol: float, seconds: float, rng: np.random.
     """The largest price of the residual without neurons: one that is attained, and one that nothing exceeds."""
     referee = GlobalReferee(question)
     residual = referee.feasible(null_residual(question))
-    if residual is None or not referee.form.rows.size or not residual.any():
+    if residual is None:
+        return 0.0, np.inf
+    if not referee.form.rows.size or not residual.any():
         return 0.0, 0.0
     compiled()
     deadline = time.monotonic() + seconds

@@ -33,10 +33,17 @@ class Descent:
         Only these samples, each counted n / b times, as in a step of stochastic gradient descent.
     kink : float
         The kink of a loss that has one is rounded over this width of the margin (0: not at all).
+    gates : (m, p) float64, optional
+        Of gated neurons; they stay as they are.
     """
 
     def __init__(
-        self, question: Question, width: int, batch: NDArray[np.intp] | None = None, kink: float = 0.0
+        self,
+        question: Question,
+        width: int,
+        batch: NDArray[np.intp] | None = None,
+        kink: float = 0.0,
+        gates: Array | None = None,
     ) -> None:
         self._question, self._width, self._loss, rows = question, width, question.loss, question.rows
         if batch is not None:
@@ -44,6 +51,7 @@ class Descent:
             weights = self._loss.weights[batch] * (question.rows.samples / batch.size)
             self._loss = replace(self._loss, targets=self._loss.targets[batch], weights=weights)
         self.features: Features = question.architecture.features(rows)
+        self.features = self.features if gates is None else self.features.gated(gates)
         self._penalised, self._kink = self.features.penalised, kink
         self._shape = width, self.features.outputs, *question.loss.targets.shape[1:]
         self._inner, self._outer = width * self.features.dimension, int(np.prod(self._shape))

@@ -111,7 +111,9 @@ def feature_price_bounds(
     """
     run = FeatureRun(question, tol, np.inf, rng, effort=effort)
     residual = run.referee.feasible(null_residual(question))
-    if residual is None or not residual.any() or not run.features.rows.flat.any():
+    if residual is None:
+        return 0.0, np.inf
+    if not residual.any() or not run.features.rows.flat.any():
         return 0.0, 0.0
     _, values = climb(run.features, residual, run.features.random(STARTS[1], rng))
     met = float(values.max(initial=0.0))

@@ -36,6 +36,7 @@ from zerogap.scope import choose_cells
 from zerogap.solvers import Iterate
 from zerogap.solvers.group_lasso import group_lasso
 from zerogap.training.all_neurons import null_residual
+from zerogap.training.descent import Descent, lbfgs
 from zerogap.training.history import Iteration
 from zerogap.training.recovery import empty_network
 from zerogap.validation import shown
@@ -53,6 +54,12 @@ AIM = 0.02
 
 FAINT = 1e-7
 """Atoms with a smaller share of the heaviest one leave."""
+
+POLISH = 1500
+"""Steps of L-BFGS over the atoms of gates in one round, at most."""
+
+DIGITS = 3e-7
+"""Relative gap from which on the residuals of L-BFGS are not accurate enough."""
 
 PATIENCE = 6
 """Rounds in which nothing improves before giving up."""
@@ -250,14 +257,34 @@ class AtomRun:
         if last is None:
             return None
         atoms, second = self._atoms, last.blocks[0]
-        if self._gates is not None:
-            weights, cells, second = self._gates.merged(atoms.weights, atoms.cells, second)
-            atoms = Atoms(weights, cells)
         self._keep(atoms, second, last.offset)
         mass = masses(second)
         kept = mass > FAINT * mass.max(initial=0.0)
         self._atoms, self._second = atoms.take(kept), second[kept]
-        return last.residual
+        if self._gates is None:
+            return last.residual
+        polished = self._polished(last.offset)
+        # Of the last digits of a residual, the group lasso finds more.
+        return polished if self._gap() > DIGITS else last.residual
+
+    def _polished(self, offset: Any) -> Array:
+        """Atoms of gates and their output weights together: without kinks L-BFGS finds the last digits.
+
+        Before and after it the atoms of a gate become the singular vectors of their sum.
+        """
+        gates, question = self._gates, self._question
+        assert gates is not None
+        assert self._second is not None
+        weights, cells, second = gates.merged(self._atoms.weights, self._atoms.cells, self._second)
+        problem = Descent(question, cells.size, gates=gates.gates_of(cells))
+        root = np.sqrt(masses(second))
+        start = problem.pack(root[:, None] * weights, (second.T / root).T, offset)
+        weights, second, offset = problem.unpack(lbfgs(problem, start, POLISH))
+        weights, cells, second = gates.merged(weights, cells, second)
+        self._atoms, self._second = Atoms(weights, cells), second
+        self._keep(self._atoms, second, offset)
+        outputs = combined(self._feature_map(self._atoms).forward(weights)[0], second) + offset
+        return -question.loss.gradient(outputs)
 
     def _padded(self, values: Array) -> Array | None:
         """The output weights of the round before, and zeros for the atoms that have joined."""

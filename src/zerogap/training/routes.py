@@ -97,8 +97,7 @@ def answered(question: Question, request: Request) -> Trained:
     if request.generate:
         return _generated(question, request)
     if architecture.linear:
-        expected = "'generate': a linear network has one piece, and its program one matrix"
-        raise InputError("arrangements", shown(request.arrangements), expected, "leave arrangements out")
+        raise _no_cells(request)
     if architecture.gated:
         from zerogap.training.spectral import train_gated
 
@@ -110,9 +109,16 @@ def answered(question: Question, request: Request) -> Trained:
     return _pieced(question, request)
 
 
+def _no_cells(request: Request) -> InputError:
+    expected = "'generate': a linear network has one piece, and its program one matrix"
+    return InputError("arrangements", shown(request.arrangements), expected, "leave arrangements out")
+
+
 def _joint(question: Question, request: Request) -> Trained:
     """Several outputs; linear and gated neurons have prices in closed form, so that atoms serve them best."""
     architecture = question.architecture
+    if architecture.linear and not request.generate:
+        raise _no_cells(request)
     if not request.generate or architecture.linear:
         from zerogap.training.rank_one import train_rank_one
 
