@@ -192,9 +192,9 @@ def certify_command(
 ) -> None:
     """How far a saved network is from the optimum, on data that it takes as they are (no split, no scaling)."""
     loaded, everything = Network.load(network), load_dataset(data, target=target)
-    likely = "squared" if loaded.classes is None else "cross_entropy"
+    likely = "squared" if loaded.targets is None else "cross_entropy"
     chosen = likely if loss is None else loss.value
-    check_outputs(everything, chosen, loaded.classes)
+    check_outputs(everything, chosen, loaded.targets)
     certificate = certify(
         loaded,
         network_inputs(everything, loaded.architecture.flat),
