@@ -45,6 +45,10 @@ START = 100
 ROUNDED = (0.1, 0.03, 0.01, 0.003, 0.0)
 """Levels of a cold start: widths over which the kinks of features are rounded."""
 
+SAMPLED, FEWEST, ON_SOME = 1e7, 300, 3
+"""On large problems the first levels look at some samples only: at most so many pre-activations, at least so many
+samples, in so many levels."""
+
 SLIDE = 60
 """Steps of L-BFGS in each round."""
 
@@ -227,9 +231,11 @@ class FeatureRun:
             given = warm_start.balanced()
             return self._keep(Weighted(given.weights, given.readout, given.offset))
         width = int(np.clip(self.question.rows.samples // 2, 20, WIDEST))
-        neurons = self._scattered(width)
-        for rounded in ROUNDED:
-            neurons = self._slide(neurons, START, rounded=rounded)
+        neurons, samples = self._scattered(width), self.question.rows.samples
+        few = max(FEWEST, int(SAMPLED / (width * self.features.rows.matrix.shape[1])))
+        batch = None if few >= samples else np.sort(self.rng.choice(samples, few, replace=False))
+        for k, rounded in enumerate(ROUNDED):
+            neurons = self._slide(neurons, START, rounded=rounded, batch=batch if k < ON_SOME else None)
             if self._stopped():
                 break
         return neurons
@@ -344,14 +350,21 @@ class FeatureRun:
         scaled = np.where(self.features.scaled, ratio[:, None] * neurons.weights, neurons.weights)
         return Weighted(scaled, _times(neurons.second, 1.0 / np.maximum(ratio, 1e-300)), neurons.offset)
 
-    def _slide(self, neurons: Weighted, steps: int, kink: float = KINK, rounded: float = 0.0) -> Weighted:
+    def _slide(
+        self,
+        neurons: Weighted,
+        steps: int,
+        kink: float = KINK,
+        rounded: float = 0.0,
+        batch: NDArray[np.intp] | None = None,
+    ) -> Weighted:
         """All weights together, by L-BFGS; with those from before, where a rounded kink of the loss has misled it.
 
-        `rounded` is the width of the kinks of the features, `kink` that of the loss.
+        `rounded` is the width of the kinks of the features, `kink` that of the loss, `batch` the samples to look at.
         """
         if not neurons.weights.shape[0]:
             return neurons
-        problem = Descent(self.question, neurons.weights.shape[0], kink=kink)
+        problem = Descent(self.question, neurons.weights.shape[0], batch, kink)
         neurons = self._balanced(neurons)
         start = problem.pack(neurons.weights, neurons.second, neurons.offset)
 
