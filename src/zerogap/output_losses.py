@@ -108,7 +108,14 @@ class CrossEntropyLoss(Loss):
         return self.weights[:, None]
 
     def value(self, f: Array) -> float:
-        return float(self.weights @ (logsumexp(f, axis=1) - np.sum(self.targets * f, axis=1)))
+        return float(self.weights @ self._each(f))
+
+    def _each(self, f: Array) -> Array:
+        """log sum_c exp(F_sc - F_sy) of every sample, to full relative accuracy in the differences."""
+        ahead = f - np.sum(self.targets * f, axis=1, keepdims=True)
+        wrong = np.where(self.targets > 0.0, -np.inf, ahead)
+        certain = np.log1p(np.exp(np.minimum(wrong, 0.0)).sum(axis=1))
+        return np.asarray(np.where(wrong.max(axis=1) <= 0.0, certain, logsumexp(ahead, axis=1)))
 
     def gradient(self, f: Array) -> Array:
         return np.asarray(self._factors * (softmax(f, axis=1) - self.targets))
@@ -137,17 +144,23 @@ class CrossEntropyLoss(Loss):
     def dual_lower(self, r: Array, radius: float = 0.0) -> float:
         if not self.inside(r, radius):
             return -np.inf
-        # |entr(p) - entr(q)| <= entr(|p - q|) for |p - q| <= 1/2; p is two roundings of numbers up to 1 away.
-        shift = np.minimum(radius / self._factors + 4e-16, 1.0 / np.e) * np.ones_like(r)
+        # |entr(p) - entr(q)| <= entr(|p - q|) for |p - q| <= 1/2; p is off by two roundings, that of the right class
+        # by two roundings of one.
+        size = np.where(self.targets > 0.0, 1.0, np.abs(r) / self._factors)
+        shift = np.minimum(radius / self._factors + 4e-16 * size + 1e-300, 1.0 / np.e)
         lost = float(self.weights @ entr(shift).sum(axis=1))
         total = self._entropy(r)
         return reduced(total, total, r.size + 32) - enlarged(lost, r.size + 32)
 
     def upper(self, f: Array, error: Array) -> float:
-        # Both terms are 1-Lipschitz in the largest entry; rounding of their difference is that of the terms.
+        # Differences of outputs move by `moved`: then log(1 + S) grows by at most that, and at most by its exponential,
+        # because log(1 + a S) <= a log(1 + S) for a >= 1.
         size = np.abs(f).max(axis=1) + np.log(f.shape[1])
-        moved = 2.0 * error.max(axis=1) + 2.0**-50 * (f.shape[1] + 8) * size
-        return enlarged(max(self.value(f), 0.0) + float(self.weights @ moved), f.size + 16)
+        moved = 2.0 * error.max(axis=1) + 2.0**-50 * size
+        losses = np.maximum(self._each(f), 0.0) * (1.0 + 2.0**-50 * (f.shape[1] + 16))
+        above = np.minimum(losses + moved, np.where(moved < 1.0, losses * np.exp(np.minimum(moved, 1.0)), np.inf))
+        above = np.where(np.isfinite(moved), above * (1.0 + 2.0**-48), np.inf)
+        return enlarged(float(self.weights @ above), f.size + 16)
 
     def box(self) -> tuple[Array, Array]:
         return self._factors * (self.targets - 1.0), self._factors * self.targets

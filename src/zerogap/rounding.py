@@ -16,6 +16,9 @@ UNIT_ROUNDOFF = 2.0**-53
 SUBNORMAL = 2.0**-1022
 """Larger than all the absolute errors that underflow can add to sums of up to 2**50 terms."""
 
+SMALLEST_SCALE = 2.0**-960
+"""Factors below this count as zero where a bound relies on their relative error, which subnormal numbers lack."""
+
 
 def gamma(operations: int) -> float:
     """Relative error bound k u / (1 - k u) of k rounded operations, itself rounded up."""

@@ -21,6 +21,9 @@ from zerogap.rounding import enlarged, gamma
 
 Array = NDArray[np.float64]
 
+SCALINGS = 200
+"""Scalings of the columns of a residual, at most."""
+
 SNAP = (1e-12, 1e-9, 1e-6, 1e-4)
 """Coordinates closer than this to an end of the dual box are put on that end, in units of ``_width``."""
 
@@ -74,10 +77,27 @@ def balanced_on_grid(residual: Array) -> Array:
     return step * np.array(counts, dtype=np.float64)
 
 
+def scaled_columns(residual: Array, targets: Array, weights: Array) -> Array:
+    """A residual of cross-entropy (n, C) whose columns nearly sum to zero, as its rows do.
+
+    The shares c p = c Y - R are positive with given sums of rows and, when R is balanced, of columns: scaling both in
+    turn (Sinkhorn) leads there, as far as it goes.
+    """
+    share = np.maximum(weights[:, None] * targets - residual, 0.0)
+    wanted = weights @ targets
+    for _ in range(SCALINGS):
+        sums = share.sum(axis=0)
+        if np.all(np.abs(sums - wanted) <= 1e-14 * weights.sum()):
+            break
+        share *= wanted / np.maximum(sums, 1e-300)
+        share *= (weights / np.maximum(share.sum(axis=1), 1e-300))[:, None]
+    return np.asarray(weights[:, None] * targets - share)
+
+
 def balanced_columns(residual: Array, targets: Array, weights: Array) -> Array | None:
     """A residual of cross-entropy (n, C) near the given one whose columns sum to zero exactly, as its rows do.
 
-    A surplus of one column moves to another one within a sample whose shares of both classes are large, so that
+    What a column has too much moves to another one within a sample whose shares of both classes are large, so that
     the point stays inside the dual domain; None if there is no such sample.
 
     Parameters
@@ -106,7 +126,7 @@ def balanced_columns(residual: Array, targets: Array, weights: Array) -> Array |
         # r falls in column `most`, where c p grows, and grows in column `least`, where c p falls.
         room = np.minimum(share[:, least], weights - share[:, most])
         sample = int(room.argmax())
-        if moved <= 0 or not moved * step < 0.5 * room[sample]:
+        if not 0 < moved < 2**60 or not moved * step < 0.5 * room[sample]:
             return None
         counts[sample, most] -= moved
         counts[sample, least] += moved

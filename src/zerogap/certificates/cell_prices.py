@@ -9,7 +9,7 @@ with D_sk what cell i lets through of row m_sk: 1 or 0, or the slope of a leaky 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zerogap.arrangements import Cells
 from zerogap.features.pooled import PooledFeatures
 from zerogap.oracles.cone_pca import ConeMaximum, cone_maximum
-from zerogap.rounding import UNIT_ROUNDOFF, enlarged, gamma
+from zerogap.rounding import SUBNORMAL, UNIT_ROUNDOFF, enlarged, gamma, lengths
 from zerogap.spectral import singular_value_above
 from zerogap.walls import Walls
 
@@ -75,8 +75,8 @@ class CellPricer:
         self._features, self._walls, self._cells = features, walls, cells
         self._matrix = features.rows.matrix
         # In cells with rows on both sides a free bias is at most so many times the length of the other weights.
-        lengths = np.linalg.norm(self._matrix[:, :, features.penalised], axis=2)
-        self._reach = float(lengths.max(initial=0.0)) * (1.0 + 1e-12) if features.free else 0.0
+        size = lengths(self._matrix[:, :, features.penalised])
+        self._reach = float(size.max(initial=0.0)) * (1.0 + 1e-12) if features.free else 0.0
         self._rows: dict[int, NDArray[np.intp]] = {}
         shape = cells.count, features.dimension, features.outputs * outputs
         # Gradients whose price is known to be below something: prices move no faster than gradients.
@@ -135,9 +135,13 @@ class CellPricer:
             upper = singular_value_above(kept, 0.0)
             return ConeMaximum(direction, float(sizes[0]), max(upper, floor), np.zeros(0, dtype=np.intp))
         centre = self._cells.centres[cell]
-        maximum = cone_maximum(gradient, generators, centre, free=free, floor=floor, rows=self._rows.get(cell))
+        # A power of two, so that no square under- or overflows.
+        unit = int(np.frexp(np.abs(gradient).max(initial=0.0))[1])
+        scaled, low = np.ldexp(gradient, -unit), float(np.ldexp(floor, -unit))
+        maximum = cone_maximum(scaled, generators, centre, free=free, floor=low, rows=self._rows.get(cell))
         self._rows[cell] = maximum.rows
-        return maximum
+        value, upper = float(np.ldexp(maximum.value, unit)), enlarged(float(np.ldexp(maximum.upper, unit)), 4)
+        return replace(maximum, value=value, upper=max(upper, floor))
 
     def gradients(self, residual: Array) -> Array:
         """G of all cells, (P, p, a C)."""
@@ -152,13 +156,18 @@ class CellPricer:
 
     def _sizes(self, gradients: Array) -> Array:
         """Upper bounds of ||G' u|| over all u of size one whose free bias, if any, is within reach; (P,)."""
-        kept = gradients[:, self._features.penalised]
+        unit = int(np.frexp(np.abs(gradients).max(initial=0.0))[1])
+        scaled = np.ldexp(gradients, -unit)
+        kept = scaled[:, self._features.penalised]
         squares = kept @ kept.transpose(0, 2, 1)
         traces = np.trace(squares, axis1=1, axis2=2)
         largest = np.linalg.eigvalsh(squares)[:, -1]
         slack = 64.0 * sum(kept.shape[1:]) * UNIT_ROUNDOFF
-        free = self._reach * np.linalg.norm(gradients[:, ~self._features.penalised], axis=(1, 2))
-        return np.asarray((np.sqrt(np.maximum(largest, 0.0) + slack * traces) + free) * (1.0 + slack))
+        free = self._reach * np.linalg.norm(scaled[:, ~self._features.penalised], axis=(1, 2))
+        # Of cells whose gradients are a trifle of the largest one, squares still underflow: by less than this.
+        lost = 2.0**-500
+        sizes = (np.sqrt(np.maximum(largest, 0.0) + slack * traces) + free + lost) * (1.0 + slack)
+        return np.asarray(np.ldexp(sizes, unit) + SUBNORMAL)
 
     def error(self, residual: Array) -> float:
         """A bound of what rounding in G does to any price."""
@@ -166,7 +175,7 @@ class CellPricer:
         magnitude = self._features.pooled(positions).reshape(-1, self._matrix.shape[2]).T
         operations = residual.shape[0] + self._features.roundings + 8
         kept = self._features.penalised
-        size = float(np.linalg.norm(magnitude[kept])) + self._reach * float(np.linalg.norm(magnitude[~kept]))
+        size = float(lengths(magnitude[kept].ravel())) + self._reach * float(lengths(magnitude[~kept].ravel()))
         return enlarged(gamma(operations) * size, operations)
 
     def _shares(self) -> Iterator[tuple[slice, Array]]:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.certificates.annihilation import annihilated, balanced_columns, balanced_on_grid
+from zerogap.certificates.annihilation import annihilated, balanced_columns, balanced_on_grid, scaled_columns
 from zerogap.certificates.certificate import Certificate, Scope
 from zerogap.certificates.objective import objective_above
 from zerogap.certificates.ratchet import Ratchet
 from zerogap.network import Network
 from zerogap.output_losses import CrossEntropyLoss
 from zerogap.question import Question
-from zerogap.rounding import SUBNORMAL, UNIT_ROUNDOFF
+from zerogap.rounding import SMALLEST_SCALE, SUBNORMAL, UNIT_ROUNDOFF
 
 Array = NDArray[np.float64]
 
@@ -49,7 +49,9 @@ class FeatureReferee:
         if inside.ndim == 1:
             return _balanced(inside, *self._loss.box())
         if isinstance(self._loss, CrossEntropyLoss):
-            return balanced_columns(inside, self._loss.targets, self._loss.weights)
+            targets, weights = self._loss.targets, self._loss.weights
+            nearly = self._loss.feasible(scaled_columns(inside, targets, weights))
+            return balanced_columns(nearly, targets, weights)
         ends = zip(inside.T, *(end.T for end in self._loss.box()), strict=True)
         columns = [_balanced(*column) for column in ends]
         return None if any(column is None for column in columns) else np.stack(columns, axis=1)  # type: ignore[arg-type]
@@ -58,6 +60,7 @@ class FeatureReferee:
         """The lower bound that a price of a feasible residual gives; rigorous if the price is an upper bound."""
         # Rounded down, so that s times the price is at most beta.
         largest = self._question.beta / price * (1.0 - 4.0 * UNIT_ROUNDOFF) if price > 0.0 else np.inf
+        largest = largest if largest > SMALLEST_SCALE else 0.0
         scale = self._loss.best_scale(residual, largest)
         if not np.isfinite(scale):
             scale = 1.0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from zerogap.certificates.cell_prices import Prices
 from zerogap.features import Features
 from zerogap.features.base import masses, pulled
-from zerogap.rounding import enlarged, gamma
+from zerogap.rounding import enlarged, gamma, lengths
 
 Array = NDArray[np.float64]
 NEAR = 0.95
@@ -49,13 +49,18 @@ class GatePricer:
         return self._features.gated(np.repeat(self._gates[gate : gate + 1], number, axis=0))
 
     def prices(self, residual: Array, *, known: float, worth: float, most: int) -> Prices:
-        """As ``CellPricer.prices``; the directions are all singular vectors nearly worth it, the best first."""
-        found = list[tuple[float, Array, int]]()
+        """As ``CellPricer.prices``; the directions are all singular vectors nearly worth it, the best first.
+
+        If nothing is worth it, as with an infinite `worth`, the best one.
+        """
+        found, best = list[tuple[float, Array, int]](), (0.0, self._basis[0], 0)
         largest = np.zeros(self.count)
         for gate in range(self.count):
             gradient = pulled(residual, self.of(gate, self._basis.shape[0]).forward(self._basis)[0])
             left, values, _ = np.linalg.svd(gradient.reshape(self._basis.shape[0], -1), full_matrices=False)
             largest[gate] = values[0]
+            if values[0] > best[0]:
+                best = float(values[0]), left[:, 0] @ self._basis, gate
             for k in np.flatnonzero(values > NEAR * worth):
                 found.append((float(values[k]), left[:, k] @ self._basis, gate))
         upper, error = 0.0, self._error(residual)
@@ -65,7 +70,7 @@ class GatePricer:
                 continue
             upper = max(upper, self.of(int(gate), 1).joint_price_above(residual)[0])
         found.sort(key=lambda each: -each[0])
-        found = found[:most]
+        found = found[:most] or ([best] if not np.isfinite(worth) and best[0] > 0.0 else [])
         directions = np.array([direction for _, direction, _ in found]).reshape(len(found), self._features.dimension)
         return Prices(upper, known, directions, np.array([gate for *_, gate in found], dtype=np.intp), True)
 
@@ -73,10 +78,12 @@ class GatePricer:
         """A bound of what rounding in G does to any price."""
         magnitude = pulled(np.abs(residual), self._features.magnitude(self._basis))
         operations = residual.shape[0] + self._features.roundings + 8
-        return enlarged(gamma(operations) * float(np.linalg.norm(magnitude)), magnitude.size + operations)
+        return enlarged(gamma(operations) * float(lengths(magnitude.ravel())), magnitude.size + operations)
 
     def merged(self, atoms: Array, gates: NDArray[np.intp], second: Array) -> tuple[Array, NDArray[np.intp], Array]:
         """Atoms of one gate as the singular vectors of the sum of their products u w', which costs no more."""
+        if not gates.size:
+            return atoms, gates, second
         parts: list[tuple[Array, NDArray[np.intp], Array]] = []
         kept = self._features.penalised
         for gate in np.unique(gates):

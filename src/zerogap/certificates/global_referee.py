@@ -23,6 +23,7 @@ from zerogap.network import Network
 from zerogap.oracles.branch_and_bound import Tree
 from zerogap.oracles.form import Form
 from zerogap.question import Question
+from zerogap.rounding import SMALLEST_SCALE
 
 Array = NDArray[np.float64]
 
@@ -59,6 +60,7 @@ class GlobalReferee:
         """s r for a price that is an upper bound, exactly balanced for a free bias."""
         price = price * (1.0 + MARGIN) + 1e-300
         scale = self._loss.best_scale(residual, self._question.beta / price)
+        scale = scale if scale > SMALLEST_SCALE else 0.0
         if not self._question.architecture.offset:
             return scale * residual
         on_grid = balanced_on_grid(scale * residual)

@@ -29,7 +29,7 @@ from zerogap.certificates.ratchet import Ratchet
 from zerogap.network import Network
 from zerogap.program import Program
 from zerogap.question import Question
-from zerogap.rounding import enlarged
+from zerogap.rounding import SMALLEST_SCALE, enlarged
 
 Array = NDArray[np.float64]
 
@@ -138,6 +138,7 @@ class Referee:
             return
         # The margin lets the evidence, with multipliers of its own, meet beta in spite of rounding.
         largest = beta / price * (1.0 - 1e-11) if price > 0.0 else np.inf
+        largest = largest if largest > SMALLEST_SCALE else 0.0
         if 0.0 < self._program.cone_penalty < np.inf:
             # The multipliers scale with r and must stay below the penalty.
             largest = min(1.0, largest)

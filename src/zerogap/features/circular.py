@@ -18,7 +18,7 @@ import numpy as np
 from zerogap.circulant import convolved, correlated, filter_gradient, shifted
 from zerogap.features.base import Array, Back, Features
 from zerogap.features.pooled import PooledFeatures
-from zerogap.rounding import gamma
+from zerogap.rounding import gamma, lengths
 from zerogap.spectral import singular_value_above
 
 
@@ -74,9 +74,14 @@ class LinearCircularFeatures(Features):
         A free bias adds the same constant to all outputs, which a residual that sums to zero does not see.
         """
         shifts = self._shifts[..., : self.size] if self.free else self._shifts
-        matrix = np.tensordot(residual, shifts, axes=1)
-        error = gamma(residual.size + 8) * float(np.linalg.norm(np.tensordot(np.abs(residual), np.abs(shifts), axes=1)))
+        pairs = [(residual, shifts), (np.abs(residual), np.abs(shifts))]
+        products = [np.tensordot(np.atleast_2d(part.T), rows, axes=1) for part, rows in pairs]  # (C, d, h)
+        matrix, magnitude = [each.reshape(-1, shifts.shape[2]) for each in products]
+        error = gamma(residual.shape[0] + 8) * float(lengths(magnitude.ravel()))
         return singular_value_above(matrix, error * (1.0 + 1e-12)), "closed form"
+
+    def joint_price_above(self, residual: Array) -> tuple[float, str]:
+        return self.price_above(residual)
 
 
 @dataclass(frozen=True, eq=False)

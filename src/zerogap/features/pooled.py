@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from zerogap.features.base import Array, Back, Features, bias_reach, bounded_bias
 from zerogap.features.maxima import Maxima
-from zerogap.rounding import enlarged, gamma
+from zerogap.rounding import enlarged, gamma, lengths
 from zerogap.spectral import eigenvalue_above, singular_value_above, weighted_gram
 
 FEW = 64
@@ -217,5 +217,5 @@ class PooledFeatures(Features):
         positions = [np.tensordot(np.atleast_2d(part.T), rows, axes=1) for part, rows in pairs]  # (C, K, p)
         gradient, magnitude = [self.pooled(part).reshape(-1, kept.shape[2]) for part in positions]
         operations = residual.shape[0] + int(self.windows_of_rows.size) + 8
-        error = enlarged(gamma(operations) * float(np.linalg.norm(magnitude)), magnitude.size + 8)
+        error = enlarged(gamma(operations) * float(lengths(magnitude.ravel())), magnitude.size + 8)
         return singular_value_above(gradient, error)

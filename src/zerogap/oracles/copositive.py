@@ -41,7 +41,10 @@ def doubly_nonnegative_bound(
     upper : float
     direction : (p,) float64
     """
-    p, scale = lower.shape[0], float(np.linalg.norm(lower))
+    p, power = lower.shape[0], int(np.frexp(np.abs(lower).max(initial=0.0))[1])
+    # A power of two first, so that no square under- or overflows.
+    lower = np.ldexp(lower, -power)
+    scale = float(np.linalg.norm(lower))
     unit = lower / max(scale, 1e-300)
     matrix = unit @ unit.T
     first, second = np.triu_indices(generators.shape[0], 1)
@@ -60,7 +63,7 @@ def doubly_nonnegative_bound(
     least = float(weights.min())
     error = (error + gamma(8) * (1.0 + magnitude)) / least * (1.0 + gamma(4))
     upper = min(eigenvalue_above(part, error) for part in scaled)
-    return float(np.sqrt(upper)) * scale * (1.0 + 1e-14), direction
+    return float(np.ldexp(np.sqrt(upper) * scale * (1.0 + 1e-14), power)) + SUBNORMAL, direction
 
 
 def _solved(

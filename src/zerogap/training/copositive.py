@@ -216,7 +216,8 @@ class _Program:
         plain = Network.from_weights(question.architecture, self._features, atoms, second, 0.0, gates).balanced()
         plain = plain.neurons_where(masses(plain.readout) > 1e-7 * masses(plain.readout).max(initial=0.0))
         candidates = [empty, plain, plain.pruned(question.rows)]
-        if not self._gated and plain.width:
+        # Descent may leave the listed cells.
+        if self._cells.complete and not self._gated and plain.width:
             problem = Descent(question, plain.width)
             start = problem.pack(plain.weights, plain.readout, plain.offset)
             moved = problem.unpack(lbfgs(problem, start, POLISH))

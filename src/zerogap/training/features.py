@@ -39,6 +39,9 @@ Array = NDArray[np.float64]
 WIDEST = 200
 """Neurons of a cold start, at most; half as many as samples."""
 
+NARROW, WEIGHED = 50, 2e7
+"""On large problems they are fewer, but no fewer than this: so many that they have this many pre-activations."""
+
 START = 100
 """Steps of L-BFGS at each level of a cold start."""
 
@@ -231,6 +234,7 @@ class FeatureRun:
             given = warm_start.balanced()
             return self._keep(Weighted(given.weights, given.readout, given.offset))
         width = int(np.clip(self.question.rows.samples // 2, 20, WIDEST))
+        width = min(width, max(NARROW, int(WEIGHED / self.features.rows.flat.shape[0])))
         neurons, samples = self._scattered(width), self.question.rows.samples
         few = max(FEWEST, int(SAMPLED / (width * self.features.rows.matrix.shape[1])))
         batch = None if few >= samples else np.sort(self.rng.choice(samples, few, replace=False))

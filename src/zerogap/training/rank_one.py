@@ -139,9 +139,6 @@ class Listed:
         if not isinstance(features, PooledFeatures) or features.largest:
             expected = f"'generate' for {architecture!r}: only sums and averages have a program over cells here"
             raise InputError("arrangements", shown(arrangements), expected, "leave arrangements out")
-        if architecture.gated and architecture.bias == "free":
-            expected = "True or False: with several outputs or windows, free biases of gates fit almost any data"
-            raise InputError("bias", "'free' with gated=True", expected, "pass bias=True")
         cells = choose_cells(question, arrangements, rng)
         if architecture.gated:
             return cls.of_gates(question, cells)
@@ -150,7 +147,10 @@ class Listed:
 
     @classmethod
     def of_gates(cls, question: Question, cells: Cells) -> Listed:
-        """The gates at the centres of some cells."""
+        """The gates at the centres of some cells; raises InputError for free biases."""
+        if question.architecture.bias == "free":
+            expected = "True or False: with several outputs or windows, free biases of gates fit almost any data"
+            raise InputError("bias", "'free' with gated=True", expected, "pass bias=True")
         features = question.architecture.features(question.rows)
         return cls(GatePricer(features, cells.centres), "gated", "enumeration", cells.count)
 
