@@ -9,12 +9,14 @@ with D_sk what cell i lets through of row m_sk: 1 or 0, or the slope of a leaky 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.arrangements import Cells
+from zerogap.certificates.sectors import Prices, Sectors
 from zerogap.features.pooled import PooledFeatures
 from zerogap.oracles.cone_pca import ConeMaximum, cone_maximum
 from zerogap.rounding import SUBNORMAL, UNIT_ROUNDOFF, enlarged, gamma, lengths
@@ -29,33 +31,11 @@ DEEPER = 0.9
 CHUNK = 20_000_000
 """Entries of gradients or rows held at a time."""
 
+MAPS = 2_000_000
+"""Entries of the maps of all cells that are kept, at most."""
+
 TIGHT = 1e-7
 """Upper and attained prices that agree to this share count as equal."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prices:
-    """What one residual costs.
-
-    Parameters
-    ----------
-    upper : float
-        No neuron of the listed cells has a higher price.
-    value : float
-        The highest price that was attained.
-    directions : (k, p) float64
-        Neurons of size one in cells with high prices, the best first.
-    cells : (k,) int
-        Those cells.
-    exact : bool
-        Whether `upper` is attained, up to rounding.
-    """
-
-    upper: float
-    value: float
-    directions: Array
-    cells: NDArray[np.intp]
-    exact: bool
 
 
 class CellPricer:
@@ -78,9 +58,21 @@ class CellPricer:
         size = lengths(self._matrix[:, :, features.penalised])
         self._reach = float(size.max(initial=0.0)) * (1.0 + 1e-12) if features.free else 0.0
         self._rows: dict[int, NDArray[np.intp]] = {}
+        self._sectors = Sectors.of(walls, cells) if not features.free else None
         shape = cells.count, features.dimension, features.outputs * outputs
         # Gradients whose price is known to be below something: prices move no faster than gradients.
         self._known, self._below = np.zeros(shape), np.zeros(cells.count)
+
+    @cached_property
+    def _maps(self) -> Array | None:
+        """What cells make of the rows of every sample, (P, n, p, a), if that is little."""
+        features, (n, _, p) = self._features, self._matrix.shape
+        if self._cells.count * n * p * features.outputs > MAPS:
+            return None
+        parts = []
+        for _, let in self._shares():
+            parts += [features.pooled(each[..., None] * self._matrix).transpose(0, 2, 1) for each in let]
+        return np.stack(parts)
 
     def prices(self, residual: Array, *, known: float, worth: float, most: int) -> Prices:
         """Price a residual.
@@ -97,6 +89,8 @@ class CellPricer:
             So many of them; once they are found, the cells that are left are only bounded.
         """
         gradients = self.gradients(residual)
+        if self._sectors is not None:
+            return self._sectors.prices(gradients, self.error(residual), known=known, worth=worth, most=most)
         moved = self._below + self._sizes(gradients - self._known)
         bounds = np.minimum(self._sizes(gradients), moved * (1.0 + 4.0 * UNIT_ROUNDOFF))
         error = self.error(residual)
@@ -146,6 +140,9 @@ class CellPricer:
     def gradients(self, residual: Array) -> Array:
         """G of all cells, (P, p, a C)."""
         residual = np.atleast_2d(residual.T)
+        if self._maps is not None:
+            found = np.tensordot(self._maps, residual, axes=([1], [1]))  # (P, p, a, C)
+            return np.ascontiguousarray(found.transpose(0, 1, 3, 2)).reshape(*found.shape[:2], -1)
         gradients = np.zeros((self._cells.count, self._features.dimension, residual.shape[0], self._features.outputs))
         for k, column in enumerate(residual):
             weighted = (column[:, None, None] * self._matrix).transpose(1, 0, 2)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from zerogap.certificates.cell_prices import Prices
+from zerogap.certificates.sectors import Prices
 from zerogap.features import Features
 from zerogap.features.base import masses, pulled
 from zerogap.rounding import enlarged, gamma, lengths

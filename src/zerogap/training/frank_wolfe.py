@@ -37,6 +37,9 @@ from zerogap.validation import generator, integer, one_of, positive
 Array = NDArray[np.float64]
 Callback = Callable[[Iteration], object]
 
+TINY = 1e-100
+"""Factor below which the output weights are scaled anew."""
+
 
 @np.errstate(all="ignore")
 def train_by_frank_wolfe(
@@ -121,9 +124,9 @@ class _Run:
         self._features = question.architecture.features(question.rows)
         self._gates = listed.pricer if isinstance(listed.pricer, GatePricer) else None
         self._referee = FeatureReferee(question, listed.scope)
-        self._weights = np.zeros((0, self._features.dimension))
-        self._cells = np.zeros(0, dtype=np.intp)
-        self._second = np.zeros((0, self._features.outputs, question.loss.targets.shape[1]))
+        # Output weights in units of a factor that shrinks with every step, so that old ones need not be touched.
+        self._atoms = list[tuple[Array, int, Array]]()
+        self._factor = 1.0
         self._outputs, self._mass = question.nothing, 0.0
         self._history: list[Iteration] = []
 
@@ -161,8 +164,13 @@ class _Run:
         old, new = self._lengths(step, combined(values, second))
         self._outputs = old * self._outputs + new * combined(values, second)
         self._mass = old * self._mass + new
-        self._weights, self._cells = np.concatenate([self._weights, weights]), np.concatenate([self._cells, cell])
-        self._second = np.concatenate([old * self._second, new * second])
+        if not old > 0.0:
+            self._atoms, self._factor, old = [], 1.0, 1.0
+        self._factor *= old
+        if self._factor < TINY:
+            self._atoms = [(atom, where, self._factor * each) for atom, where, each in self._atoms]
+            self._factor = 1.0
+        self._atoms.append((weights[0], int(cell[0]), new / self._factor * second[0]))
         return True
 
     def _lengths(self, step: int, image: Array) -> tuple[float, float]:
@@ -203,7 +211,7 @@ class _Run:
         """Write the history; whether the gap is met, time is up or the callback stops the run."""
         objective = self._question.loss.value(self._outputs) + self._question.beta * self._mass
         seconds, bound = time.monotonic() - self._started, self._referee.ratchet.bound
-        record = Iteration(seconds, float(len(self._history) + 1), 0, objective, bound, int(self._cells.size))
+        record = Iteration(seconds, float(len(self._history) + 1), 0, objective, bound, len(self._atoms))
         self._history.append(record)
         if self.callback is not None and self.callback(record):
             self._status = Status.STOPPED
@@ -213,11 +221,14 @@ class _Run:
 
     def _network(self) -> Network:
         """The network of all atoms, pruned; no neurons, if that is better."""
-        used = masses(self._second) > 0.0
-        root = np.sqrt(masses(self._second[used]))
-        gates = None if self._gates is None else self._gates.gates_of(self._cells[used])
-        first, second = root[:, None] * self._weights[used], (self._second[used].T / root).T
-        question = self._question
+        question, slots = self._question, (self._features.outputs, self._question.loss.targets.shape[1])
+        weights = np.array([atom for atom, _, _ in self._atoms]).reshape(-1, self._features.dimension)
+        cells = np.array([cell for _, cell, _ in self._atoms], dtype=np.intp)
+        second = self._factor * np.array([each for _, _, each in self._atoms]).reshape(-1, *slots)
+        used = masses(second) > 0.0
+        root = np.sqrt(masses(second[used]))
+        gates = None if self._gates is None else self._gates.gates_of(cells[used])
+        first, second = root[:, None] * weights[used], (second[used].T / root).T
         full = Network.from_weights(question.architecture, self._features, first, second, question.constant, gates)
         candidates = [full.pruned(question.rows), full, empty_network(question)]
         return min(candidates, key=lambda network: objective_above(question, network))

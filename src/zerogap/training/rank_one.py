@@ -21,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.arrangements import Cells
-from zerogap.certificates.cell_prices import CellPricer, Prices
+from zerogap.certificates.cell_prices import CellPricer
 from zerogap.certificates.certificate import Certificate, Scope
 from zerogap.certificates.feature_referee import FeatureReferee
 from zerogap.certificates.gate_prices import GatePricer
 from zerogap.certificates.objective import objective_above
+from zerogap.certificates.sectors import Prices
 from zerogap.errors import InputError, Status
 from zerogap.features import Features
 from zerogap.features.base import combined, masses, pulled
