@@ -69,7 +69,7 @@ def make(
     y = rng.standard_normal(n) if loss == "squared" else rng.permutation(np.resize([1.0, -1.0], n))
     weights = rng.uniform(0.5, 2.0, n) if weighted else None
     name = f"{shape}-{loss}-bias={bias}" + ("-gated" if gated else "") + ("-weighted" if weighted else "")
-    name += "-penalised" if options else ""
+    name += "-intercept" if options.get("intercept") else "-penalised" if options else ""
     return Instance(name, kind(bias=bias, gated=gated, **geometry, **options), X, y, loss, weights=weights)
 
 
@@ -85,6 +85,14 @@ def _table() -> list[Instance]:
         make("series", "squared", True, gated=True, weighted=True, cone_penalty=0.3),
         make("average", "hinge", False, gated=True, cone_penalty=0.05),
         make("image", "logistic", True, gated=True, cone_penalty=0.02),
+    ]
+    rows += [make("mlp", loss, True, intercept=True) for loss in LOSSES]
+    rows += [
+        make("average", "logistic", True, intercept=True, weighted=True),
+        make("image", "squared", False, intercept=True),
+        make("mlp", "logistic", False, intercept=True),
+        make("series", "logistic", True, gated=True, intercept=True),
+        make("mlp", "squared", False, gated=True, intercept=True, weighted=True),
     ]
     # With a free bias in each of many gates the loss can be fitted away; two gates cannot do that.
     gates = np.array([[1.0, -0.3, 0.2], [-0.4, 0.5, 0.3]])

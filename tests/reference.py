@@ -123,7 +123,7 @@ def optimum(
 
     plain = architecture.gated and architecture.cone_penalty == 0.0
     blocks = [(1.0, cp.Variable((P, p)))] + ([] if plain else [(-1.0, cp.Variable((P, p)))])
-    f, penalty, constraints = 0.0, 0.0, []
+    f, penalty, constraints = cp.Variable() if architecture.intercept else 0.0, 0.0, []
     for sign, V in blocks:
         f = f + sign * T.reshape(n, P * p) @ cp.reshape(V, (P * p,), order="C")
         penalty += beta * cp.sum(cp.norm(V[:, kept], 2, axis=1))

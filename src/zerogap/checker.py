@@ -153,6 +153,7 @@ def check(c, X, y, sample_weight=None):
     ev, arch, loss = c["evidence"], c["architecture"], c["loss"]
     beta, high, low = (Fraction(c[name]) for name in ("beta", "objective", "lower_bound"))
     net, proof, free = ev["network"], ev["proof"], arch["bias"] == "free"
+    constant = free or arch.get("intercept", False) is not False
     known = [arch[k] for k in ("gated", "slope", "window", "readout") if k in arch] in ([0, 0], [0, 0, None, "weights"])
     need(known and loss in ("squared", "logistic", "hinge") and beta > 0, "a known objective")
     samples = []
@@ -172,10 +173,10 @@ def check(c, X, y, sample_weight=None):
     for rows, t, weight in samples:
         f = sum(w * sum(max(dot(row, u), 0) for row in rows) for u, w in zip(first, second, strict=True))
         total += loss_above(loss, Fraction(f, a * b * unit) * scale + Fraction(net["offset"]), t, weight)
-    need(total <= high and (free or net["offset"] == 0), "an objective not below the truth")
+    need(total <= high and (constant or net["offset"] == 0), "an objective not below the truth")
     (r,), grain = whole([ev["residual"]])
     shown = sum(dual_below(loss, Fraction(v, grain), t, w) for v, (_, t, w) in zip(r, samples, strict=True))
-    need(0 <= low <= min(max(shown, 0), high) and (not free or sum(r) == 0), "a bound not above the dual value")
+    need(0 <= low <= min(max(shown, 0), high) and (not constant or sum(r) == 0), "a bound not above the dual value")
     flat, limit = [(row, v) for (rows, _, _), v in zip(samples, r) for row in rows], beta / scale * unit * grain
     if c["proof"] == "enumeration":
         sides = [[dot(row, u) for row, _ in flat] for u in whole(proof["points"])[0]]

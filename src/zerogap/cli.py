@@ -89,6 +89,7 @@ def fit(
     normalisation: Annotated[str | None, typer.Option(help="Of the filters of a deep circular CNN.")] = None,
     tied: Annotated[bool | None, typer.Option("--tied", help="One filter for all positions of three layers.")] = None,
     bias: Annotated[Bias | None, typer.Option(help="Penalised, absent, or unpenalised bias.")] = None,
+    intercept: Annotated[bool | None, typer.Option("--intercept", help="A free constant at the output.")] = None,
     gated: Annotated[bool | None, typer.Option("--gated", help="Train a gated network.")] = None,
     cone_penalty: Annotated[
         float | None, typer.Option(help="Price of contradicting the gates (gated networks).")
@@ -122,6 +123,7 @@ def fit(
         normalisation=normalisation,
         tied=tied,
         bias=None if bias is None else {"true": True, "false": False, "free": "free"}[bias.value],
+        intercept=intercept,
         gated=gated,
         cone_penalty=cone_penalty,
     )

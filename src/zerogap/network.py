@@ -44,7 +44,7 @@ class Network:
     gates : (m, p) array, optional
         Gate vectors, for gated architectures only.
     offset : float, or (C,) array
-        Constant added to the output, for ``bias="free"`` only.
+        Constant added to the output, where the architecture has one (``intercept=True`` or ``bias="free"``).
 
     Raises
     ------
@@ -99,7 +99,7 @@ class Network:
                 raise InputError("gates", f"shape {gates.shape}", f"{first.shape}", "pass one gate per neuron")
         offset = _constant(offset, second.shape[-1] if second.ndim == 2 + architecture.slotted else None)
         if np.any(offset != 0.0) and not architecture.offset:
-            raise InputError("offset", repr(offset), "0, because only bias='free' has one", "use bias='free'")
+            raise InputError("offset", repr(offset), "0, without intercept or free bias", "use intercept=True")
         for name, value in (
             ("architecture", architecture),
             ("first", first),

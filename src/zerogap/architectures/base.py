@@ -61,6 +61,8 @@ class Architecture(ABC):
     bias : True, False or "free"
         A bias in the first layer that is penalised, absent, or not penalised. A free bias brings a free
         constant at the output, because a network reaches that constant in the limit of a large bias.
+    intercept : bool
+        A constant at the output that is not penalised, with any bias. With a free bias there is one in any case.
 
     Raises
     ------
@@ -69,9 +71,11 @@ class Architecture(ABC):
     """
 
     bias: Bias = True
+    intercept: bool = False
 
     def __post_init__(self) -> None:
         one_of("bias", self.bias, (True, False, "free"))
+        one_of("intercept", self.intercept, (True, False))
 
     def __repr__(self) -> str:
         """The constructor call, without the options that have their defaults."""
@@ -146,9 +150,14 @@ class Architecture(ABC):
         return np.inf
 
     @property
+    def free(self) -> bool:
+        """Whether the biases of neurons are free, and reach the constants that come with them in a limit."""
+        return self.bias == "free"
+
+    @property
     def offset(self) -> bool:
         """Whether the output has a free constant."""
-        return self.bias == "free"
+        return self.free or self.intercept
 
     def check_filters(self, filters: Any, width: int) -> Array | None:
         """The filters of `width` neurons in float64, None for architectures without; raises InputError."""
@@ -259,7 +268,7 @@ class TwoLayer(Architecture):
         return self.cone_penalty if self.gated else np.inf
 
     @property
-    def offset(self) -> bool:
+    def free(self) -> bool:
         return self.bias == "free" and not self.gated
 
     @abstractmethod

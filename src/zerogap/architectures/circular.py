@@ -112,12 +112,12 @@ class CircularCNN(Architecture):
         d = rows.dimension - biased
         size = d if self.kernel_size is None else self.kernel_size
         if self.depth == 2:
-            return LinearCircularFeatures(rows, self.offset, size, biased)
+            return LinearCircularFeatures(rows, self.free, size, biased)
         return self._filtered(rows, size, d)
 
     def _filtered(self, rows: Rows, size: int, d: int) -> CircularFeatures:
         length = 1.0 / float(np.sqrt(d)) if self.normalisation == "frobenius" else 1.0
-        return CircularFeatures(rows, self.offset, self.depth - 2, size, length, self.bias is not False)
+        return CircularFeatures(rows, self.free, self.depth - 2, size, length, self.bias is not False)
 
     def pieces(self, rows: Rows, choose: Choose) -> Pieces:
         if self.depth == 2:

@@ -62,7 +62,7 @@ class CNN(Convolution, TwoLayer):
 
     def features(self, rows: Rows) -> PooledFeatures:
         largest, summed = self.pooling == "max", self.readout == "sum"
-        return PooledFeatures(rows, self.offset, self._windows(rows), largest=largest, summed=summed, slope=self.slope)
+        return PooledFeatures(rows, self.free, self._windows(rows), largest=largest, summed=summed, slope=self.slope)
 
     def _windows(self, rows: Rows) -> NDArray[np.intp]:
         return windows(rows, self.pooling, self.window)

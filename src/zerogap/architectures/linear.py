@@ -64,7 +64,7 @@ class LinearCNN(Convolution, Architecture):
 
     def features(self, rows: Rows) -> LinearFeatures:
         places = windows(rows, self.pooling, self.window)
-        return LinearFeatures(rows, self.offset, places, summed=self.readout == "sum")
+        return LinearFeatures(rows, self.free, places, summed=self.readout == "sum")
 
     def pieces(self, rows: Rows, choose: Choose) -> Pieces:
         expected = "'generate': a linear network has no cells, its program is one matrix"

@@ -35,4 +35,4 @@ class MLP(TwoLayer):
         return Rows(array[:, None, :])
 
     def features(self, rows: Rows) -> PooledFeatures:
-        return PooledFeatures(rows, self.offset, slope=self.slope)
+        return PooledFeatures(rows, self.free, slope=self.slope)

@@ -56,7 +56,7 @@ class ThreeLayerCNN(Convolution, Architecture):
         return self.patches(X)
 
     def features(self, rows: Rows) -> ThreeLayerFeatures:
-        return ThreeLayerFeatures(rows, self.offset, tied=self.tied)
+        return ThreeLayerFeatures(rows, self.free, tied=self.tied)
 
     def pieces(self, rows: Rows, choose: Choose) -> Pieces:
         return list_pieces(self.features(rows), choose)

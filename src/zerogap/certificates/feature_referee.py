@@ -2,7 +2,7 @@
 
     optimum >= -L*(-s r),    s = beta / G,    G >= ||Phi(theta)' r|| / ||E theta||  for every theta in scope.
 
-Whoever calls ``hear`` answers for G; everything after that is done here. With a free bias r, or every column
+Whoever calls ``hear`` answers for G; everything after that is done here. With a free constant r, or every column
 of it, must sum to zero exactly, and the point s r, of real numbers, then does so for every s.
 """
 
@@ -40,7 +40,7 @@ class FeatureReferee:
         self.ratchet = Ratchet()
 
     def feasible(self, residual: Array) -> Array | None:
-        """The residual inside the domain of the dual, with sum zero exactly for a free bias; None if that fails."""
+        """The residual inside the domain of the dual, with sum zero exactly for a free constant; None if that fails."""
         if not np.all(np.isfinite(residual)):
             return None
         inside = self._loss.feasible(residual)

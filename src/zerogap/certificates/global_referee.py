@@ -3,7 +3,7 @@
     optimum over any width >= -L*(-s r),    s = beta / G,    G >= max_u |r . phi(u)| / ||E u||.
 
 G comes from a finished oracle; the dual point s r is written into the certificate, where a stranger can
-repeat the proof. With a free bias s r lies on a grid of powers of two and sums to zero exactly.
+repeat the proof. With a free constant s r lies on a grid of powers of two and sums to zero exactly.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class GlobalReferee:
 
     def __init__(self, question: Question) -> None:
         self._question, self._loss = question, question.loss
-        self.form = Form.of(question.rows, free=question.architecture.offset)
+        self.form = Form.of(question.rows, free=question.architecture.free)
         self.ratchet = Ratchet()
         self._evidence: tuple[Array, Tree] | None = None
 
     def feasible(self, residual: Array) -> Array | None:
-        """The residual inside the domain of the dual, balanced (nearly) for a free bias; None if that fails."""
+        """The residual inside the domain of the dual, balanced (nearly) for a free constant; None if that fails."""
         if not np.all(np.isfinite(residual)):
             return None
         clipped = np.clip(residual, *self._loss.box())
@@ -57,7 +57,7 @@ class GlobalReferee:
         return None if found is None else found[0]
 
     def scaled(self, residual: Array, price: float) -> Array:
-        """s r for a price that is an upper bound, exactly balanced for a free bias."""
+        """s r for a price that is an upper bound, exactly balanced for a free constant."""
         price = price * (1.0 + MARGIN) + 1e-300
         scale = self._loss.best_scale(residual, self._question.beta / price)
         scale = scale if scale > SMALLEST_SCALE else 0.0

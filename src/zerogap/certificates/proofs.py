@@ -34,11 +34,11 @@ def cell_evidence(
 ) -> dict[str, Any] | None:
     """That of a proof by enumeration: a point in every cell, and multipliers that bring its price below beta.
 
-    None for gated networks and free biases, which the checker does not read, and if rounding leaves a price
+    None for gated networks and free constants, which the checker does not read, and if rounding leaves a price
     above beta.
     """
     architecture = question.architecture
-    if architecture.gated or architecture.bias == "free":
+    if architecture.gated or architecture.offset:
         return None
     witness = pricer.witness(point, multipliers)
     if witness is None:

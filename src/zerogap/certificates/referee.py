@@ -124,7 +124,7 @@ class Referee:
             return
         prepared = self._feasible(np.clip(residual, *self._loss.box()))
         if prepared is None:
-            self.ratchet.withhold("the unpenalised bias could not be balanced exactly")
+            self.ratchet.withhold("the unpenalised weights could not be balanced exactly")
             return
         r, radius = prepared
         beta = self._question.beta
@@ -154,16 +154,12 @@ class Referee:
         self.ratchet.lift(max(bound, 0.0) if bound == bound else bound, "enumeration")
 
     def _feasible(self, residual: Array) -> tuple[Array, float] | None:
-        """r and the radius around it in which an exactly feasible point lies (0 without a free bias)."""
-        if self._program.gauge.penalised.all():
-            return residual, 0.0
-        if self._program.offset:
-            constraints = np.ones((1, residual.size))
-        else:
-            constraints = self._pricer.active_counts()
-            if constraints.shape[0] == 0:
-                return residual, 0.0
-        return annihilated(residual, constraints, *self._loss.box())
+        """r and the radius around it in which an exactly feasible point lies (0 without free weights)."""
+        free = [np.ones((1, residual.size))] if self._program.offset else []
+        if self._question.architecture.gated and not self._program.gauge.penalised.all():
+            free.append(self._pricer.active_counts())
+        constraints = np.concatenate([np.zeros((0, residual.size)), *free])
+        return annihilated(residual, constraints, *self._loss.box()) if constraints.shape[0] else (residual, 0.0)
 
     # -- verdict -----------------------------------------------------------------------------------
 

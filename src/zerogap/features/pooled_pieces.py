@@ -97,7 +97,7 @@ def _selections(features: PooledFeatures, choose: Choose) -> tuple[Array, tuple[
             except RuntimeWarning:
                 continue
     active = activity[:, : n * count * size].reshape(-1, n, count, size)
-    ahead = activity[:, n * count * size :].reshape(-1, n, count, first.size)
+    ahead = activity[:, n * count * size :].reshape(active.shape[0], n, count, first.size)
     tied = ~np.any(differences != 0.0, axis=3)
     beats = np.ones((*active.shape, size), dtype=bool)
     beats[..., first, second], beats[..., second, first] = ahead | tied, ~ahead | tied

@@ -95,7 +95,7 @@ def train_copositive(
     Parameters
     ----------
     architecture : MLP or CNN
-        Without free bias; sums, averages or no pooling; gated ones with ``cone="psd"``.
+        Without free bias or intercept; sums, averages or no pooling; gated ones with ``cone="psd"``.
     X, beta, sample_weight, random_state
         As in ``zg.train``.
     y : (n, C) or (n,) array
@@ -126,8 +126,8 @@ def train_copositive(
     one_of("cone", cone, CONES)
     features = architecture.features(question.rows)
     plain = isinstance(features, PooledFeatures) and not (features.largest or features.slope or architecture.linear)
-    if not plain or architecture.bias == "free" or 0.0 < architecture.cone < np.inf:
-        expected = "an MLP or CNN of rectified sums, without free bias, slope or cone penalty"
+    if not plain or architecture.offset or 0.0 < architecture.cone < np.inf:
+        expected = "an MLP or CNN of rectified sums, without free bias, intercept, slope or cone penalty"
         raise InputError("architecture", repr(architecture), expected, "use zg.train")
     if architecture.gated and cone != "psd":
         raise InputError("cone", repr(cone), "'psd' for gated networks, which obey no cones", "pass cone='psd'")

@@ -438,7 +438,7 @@ class FeatureRun:
         """What the architecture can prove about the price of a residual."""
         balanced = self.referee.feasible(residual)
         if balanced is None:
-            self.referee.ratchet.withhold("the unpenalised bias could not be balanced exactly")
+            self.referee.ratchet.withhold("the unpenalised weights could not be balanced exactly")
             return
         price, proof = self.features.joint_price_above(balanced)
         self.referee.hear(balanced, price, proof)

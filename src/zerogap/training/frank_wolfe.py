@@ -99,8 +99,8 @@ def train_by_frank_wolfe(
     if question.outputs is None:
         raise InputError("y", "one output, of shape (n,)", "targets (n, C) or classes", "pass y[:, None], or zg.train")
     if architecture.offset:
-        expected = "True or False: the method has no step for free constants"
-        raise InputError("bias", "'free'", expected, "pass bias=True, or use zg.train")
+        expected = "an architecture without free bias or intercept: the method has no step for free constants"
+        raise InputError("architecture", repr(architecture), expected, "pass bias=True, or use zg.train")
     budget = None if budget is None else positive("budget", budget)
     one_of("line_search", line_search, (True, False))
     if budget is None and not line_search:

@@ -163,7 +163,7 @@ class PieceRun:
     def _hear(self, residual: Array, multipliers: list[list[Array]] | None, *, refine: bool) -> None:
         balanced = self.referee.feasible(residual)
         if balanced is None:
-            self.referee.ratchet.withhold("the unpenalised bias could not be balanced exactly")
+            self.referee.ratchet.withhold("the unpenalised weights could not be balanced exactly")
             return
         self.referee.hear(balanced, best_price(self.program, balanced, multipliers, refine=refine), self._proof)
 

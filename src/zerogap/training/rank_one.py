@@ -231,7 +231,7 @@ class AtomRun:
         """Let the referee hear a residual, and the best neurons for it join; whether there were any."""
         feasible = self.referee.feasible(residual)
         if feasible is None:
-            self.referee.ratchet.withhold("the unpenalised bias could not be balanced exactly")
+            self.referee.ratchet.withhold("the unpenalised weights could not be balanced exactly")
             return False
         known = 0.0
         if self._atoms.cells.size:

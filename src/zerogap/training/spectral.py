@@ -247,7 +247,7 @@ class _Run:
     def _hear(self, residual: Array) -> None:
         feasible = self._referee.feasible(residual)
         if feasible is None:
-            self._referee.ratchet.withhold("the unpenalised bias could not be balanced exactly")
+            self._referee.ratchet.withhold("the unpenalised weights could not be balanced exactly")
             return
         self._referee.hear(feasible, *self._features.price_above(feasible))
 

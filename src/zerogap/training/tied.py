@@ -70,7 +70,7 @@ def train_tied(
         Of a tied ``ThreeLayerCNN``.
     arrangements : "enumerate" or "generate"
         Whether the relaxation over all pieces is solved as well. Its bound is the weaker one wherever branch and bound
-        finishes: without a free bias, for filters and positions that are few (h + K <= 10).
+        finishes: without a free bias or intercept, for filters and positions that are few (h + K <= 10).
     tol : float
         Relative gap asked for.
     limit : float
