@@ -153,9 +153,9 @@ def check(c, X, y, sample_weight=None):
     ev, arch, loss = c["evidence"], c["architecture"], c["loss"]
     beta, high, low = (Fraction(c[name]) for name in ("beta", "objective", "lower_bound"))
     net, proof, free = ev["network"], ev["proof"], arch["bias"] == "free"
-    constant = free or arch.get("intercept", False) is not False
+    constant = free or arch.get("intercept", False)
     known = [arch[k] for k in ("gated", "slope", "window", "readout") if k in arch] in ([0, 0], [0, 0, None, "weights"])
-    need(known and loss in ("squared", "logistic", "hinge") and beta > 0, "a known objective")
+    need(known and constant in (True, False) and loss in ("squared", "logistic", "hinge") and beta > 0, "a known loss")
     samples = []
     for x, t, weight, owner in zip(X, y, sample_weight or [1] * len(y), ev["owner"], strict=True):
         need((weight > 0 and owner >= 0) or (weight == 0 and owner < 0), "all samples of positive weight")

@@ -19,7 +19,8 @@ from zerogap.files import write_atomically
 from zerogap.pruning import reduced_weights
 from zerogap.question import Question
 from zerogap.rows import Rows
-from zerogap.validation import file_path, finite, finite_array
+from zerogap.tensor_files import read_tensors
+from zerogap.validation import finite, finite_array
 
 Array = NDArray[np.float64]
 
@@ -316,18 +317,8 @@ class Network:
         DataFileError
             If it cannot be read or is not such a file.
         """
-        from safetensors import SafetensorError, safe_open
-
         remedy = "pass a file written by Network.save"
-        path = file_path("path", path)
-        try:
-            with safe_open(str(path), framework="numpy") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, TypeError, ValueError) as error:
-            raise DataFileError(f"network file {path}", str(error), "a readable safetensors file", remedy) from error
-        if metadata.get("format") != FORMAT:
-            raise DataFileError(f"network file {path}", f"format {metadata.get('format')!r}", FORMAT, remedy)
+        metadata, tensors = read_tensors(path, "network file", (FORMAT,), remedy)
         try:
             return cls.from_tensors(json.loads(metadata["architecture"]), tensors)
         except (KeyError, IndexError, ValueError, RecursionError) as error:

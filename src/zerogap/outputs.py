@@ -22,7 +22,7 @@ from zerogap.errors import DataFileError, InputError
 from zerogap.files import write_atomically
 from zerogap.network import Network
 from zerogap.rounding import enlarged, reduced
-from zerogap.validation import file_path
+from zerogap.tensor_files import read_tensors
 
 Array = NDArray[np.float64]
 
@@ -89,22 +89,15 @@ class OutputNetworks:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> OutputNetworks:
         """Read a file written by ``save``; nothing in it is executed. Raises DataFileError."""
-        from safetensors import SafetensorError, safe_open
-
         remedy = "pass a file written by OutputNetworks.save"
-        path = file_path("path", path)
+        metadata, tensors = read_tensors(path, "network file", (FORMAT,), remedy)
         try:
-            with safe_open(str(path), framework="numpy") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise ValueError(f"format {metadata.get('format')!r} instead of {FORMAT}")
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             networks = []
             for k in range(int(metadata["outputs"])):
                 own = {name.partition(".")[2]: value for name, value in tensors.items() if name.startswith(f"{k}.")}
                 networks.append(Network.from_tensors(json.loads(metadata["architecture"]), own))
             return cls(networks)
-        except (OSError, SafetensorError, TypeError, ValueError, KeyError, IndexError, RecursionError) as error:
+        except (TypeError, ValueError, KeyError, IndexError, RecursionError) as error:
             raise DataFileError(f"network file {path}", str(error), "a complete file of networks", remedy) from error
 
 

@@ -180,6 +180,23 @@ class Certificate:
         write_atomically(path, (json.dumps(contents, indent=1) + "\n").encode())
 
     @classmethod
+    def from_dict(cls, contents: Any) -> Certificate:
+        """The certificate of what ``to_dict`` gives, with or without evidence.
+
+        Raises
+        ------
+        InputError, KeyError, TypeError
+            Contents that no run can have written.
+        """
+        if contents["format"] != FORMAT:
+            raise InputError("format", shown(contents["format"]), FORMAT, "pass what Certificate.to_dict gave")
+        evidence = contents.get("evidence")
+        known = {name: contents[name] for name in cls.__dataclass_fields__ if name != "evidence"}
+        certificate = cls(**known, evidence=None if evidence is None else Evidence(lambda: evidence))
+        certificate._check()
+        return certificate
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Certificate:
         """Read a file written by ``save``. Its claims are those of its author until recomputed with ``zg.certify``.
 
@@ -191,13 +208,6 @@ class Certificate:
         remedy = "pass a file written by Certificate.save"
         path = file_path("path", path)
         try:
-            contents = json.loads(path.read_text())
-            if contents["format"] != FORMAT:
-                raise InputError("format", shown(contents["format"]), FORMAT, remedy)
-            evidence = contents["evidence"]
-            known = {name: contents[name] for name in cls.__dataclass_fields__ if name != "evidence"}
-            certificate = cls(**known, evidence=None if evidence is None else Evidence(lambda: evidence))
-            certificate._check()
-            return certificate
+            return cls.from_dict(json.loads(path.read_text()))
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataFileError(f"certificate file {path}", str(error), "a complete certificate", remedy) from error

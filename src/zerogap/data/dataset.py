@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.errors import InputError
+from zerogap.scaling import Scaling
 from zerogap.validation import finite_array, generator, positive, targets
 
 Array = NDArray[np.float64]
@@ -159,24 +160,23 @@ class Dataset:
         InputError
             Samples of another shape, or so far from these that their scaled entries are beyond 1e100.
         """
-        axes = 0 if self.X.ndim == 2 else None
-        low, high = self.X.min(axis=axes), self.X.max(axis=axes)
-        # A power of two near the peak is divided out, exactly: squares of columns near 1e-200 would underflow.
-        unit = np.ldexp(1.0, np.frexp(np.maximum(np.abs(low), np.abs(high)))[1])
-        scaled = self.X / unit
-        # min == max, and not spread == 0: the mean of equal numbers may be off by a rounding.
-        constant = low == high
-        mean = np.where(constant, low, scaled.mean(axis=axes) * unit)
-        spread = scaled.std(axis=axes) * unit
-        spread = np.where(constant | (spread == 0.0), 1.0, spread)
         for other in others:
             if other.shape[1:] != self.shape[1:]:
                 raise InputError(
                     f"samples of {other.name}", f"shape {other.shape[1:]}", f"{self.shape[1:]} as in {self.name}",
                     "standardise sets of one kind together",
                 )  # fmt: skip
+        scaling = self.scaling()
         with np.errstate(over="ignore"):  # infinite entries are refused
-            return tuple(replace(each, X=(each.X - mean) / spread) for each in (self, *others))
+            return tuple(each.scaled(scaling) for each in (self, *others))
+
+    def scaling(self) -> Scaling:
+        """The map that ``standardise`` applies."""
+        return Scaling.of(self.X, together=self.X.ndim > 2)
+
+    def scaled(self, scaling: Scaling) -> Dataset:
+        """The same data with scaled inputs; raises InputError for samples of another shape or beyond 1e100."""
+        return replace(self, X=scaling(self.X))
 
     def _where(self, mask: NDArray[np.bool_]) -> Dataset:
         return replace(self, X=self.X[mask], y=self.y[mask])

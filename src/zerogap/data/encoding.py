@@ -35,17 +35,34 @@ def encoded_targets(data: Dataset, loss: str) -> Array:
     InputError
         Cross-entropy for a regression, the hinge loss for more than two classes, or more than 1e8 targets.
     """
-    count = _outputs(data, loss)
-    if count is None:
+    if _outputs(data, loss) is None:
         return data.y
+    return class_targets(class_indices(data), len(data.classes or ()), loss, f"classes of {data.name}")
+
+
+def class_targets(indices: Indices, count: int, loss: str, name: str = "classes") -> Array:
+    """The targets (n,) or (n, C) of class indices (n,) below `count`, by the table above.
+
+    Raises
+    ------
+    InputError
+        The hinge loss for more than two classes, or more than 1e8 targets.
+    """
+    if outputs_of_classes(count, loss) is None:
+        return np.asarray(2.0 * indices - 1.0, dtype=np.float64)
     if loss == "hinge":
         expected = "one of 'cross_entropy', 'squared', 'logistic'"
         raise InputError("loss", f"'hinge' for {count} classes", expected, "choose one of these, or keep two classes")
-    if count * len(data) > LARGEST:
-        got = f"{count}, for a table of {len(data)} x {count} targets"
-        raise InputError(f"classes of {data.name}", got, f"at most {LARGEST} entries", "keep fewer classes")
-    hot = np.asarray(np.arange(count) == class_indices(data)[:, None], dtype=np.float64)
+    if count * len(indices) > LARGEST:
+        got = f"{count}, for a table of {len(indices)} x {count} targets"
+        raise InputError(name, got, f"at most {LARGEST} entries", "keep fewer classes")
+    hot = np.asarray(np.arange(count) == indices[:, None], dtype=np.float64)
     return 2.0 * hot - 1.0 if loss == "logistic" else hot
+
+
+def outputs_of_classes(count: int, loss: str) -> int | None:
+    """Outputs of a network for so many classes; None for a single one."""
+    return None if count == 2 and loss != "cross_entropy" else count
 
 
 def class_indices(data: Dataset) -> Indices:
@@ -84,4 +101,4 @@ def _outputs(data: Dataset, loss: str) -> int | None:
             expected = f"a loss of numbers: {data.name} is a regression"
             raise InputError("loss", "'cross_entropy'", expected, "choose squared")
         return None
-    return None if len(data.classes) == 2 and loss != "cross_entropy" else len(data.classes)
+    return outputs_of_classes(len(data.classes), loss)

@@ -1,0 +1,34 @@
+"""Safetensors files: arrays with a header of text, read without running anything."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from zerogap.errors import DataFileError
+from zerogap.validation import file_path, shown
+
+
+def read_tensors(
+    path: str | os.PathLike[str], kind: str, formats: tuple[str, ...], remedy: str
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """The header and the arrays of a file of one of these formats; `kind` names it in messages.
+
+    Raises
+    ------
+    DataFileError
+        If it cannot be read, is no safetensors file, or has another format.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = file_path("path", path)
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
+        raise DataFileError(f"{kind} {path}", str(error), "a readable safetensors file", remedy) from error
+    if metadata.get("format") not in formats:
+        got = f"format {shown(metadata.get('format'))}"
+        raise DataFileError(f"{kind} {path}", got, " or ".join(formats), remedy)
+    return metadata, tensors
