@@ -876,7 +876,7 @@ def test_bad_folders(tmp_path: Path) -> None:
     with pytest.raises(DataFileError, match="no sub-folders"):
         load_dataset(tmp_path)
     picture(tmp_path / "1.png", np.zeros((4, 4)))
-    with pytest.raises(DataFileError, match="no sub-folders"):
+    with pytest.raises(DataFileError, match="one sub-folder of images for each class"):
         load_dataset(tmp_path)
     picture(tmp_path / "a" / "1.png", np.zeros((4, 4)))
     with pytest.raises(DataFileError, match="one class only"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -23,27 +24,66 @@ from zerogap.training.rank_one import AtomRun, Listed
 from zerogap.training.routes import Request, answered
 from zerogap.validation import generator, positive, seconds_of, shown
 
+if TYPE_CHECKING:
+    from zerogap.export.audit import Audit
 
-@np.errstate(all="ignore")
+
+@overload
 def certify(
     network: Network,
     X: Any,
     y: Any,
     *,
-    loss: str = "squared",
+    loss: str = ...,
+    beta: float = ...,
+    arrangements: int | str | Any | None = ...,
+    prove: bool | float = ...,
+    tol: float = ...,
+    sample_weight: Any = ...,
+    random_state: int | np.random.Generator | None = ...,
+) -> Certificate: ...
+
+
+@overload
+def certify(
+    network: Any,
+    X: Any,
+    y: Any,
+    *,
+    loss: Any = ...,
+    beta: float = ...,
+    arrangements: int | str | Any | None = ...,
+    prove: bool | float = ...,
+    tol: float = ...,
+    random_state: int | np.random.Generator | None = ...,
+    weight_decay: float | tuple[float, float] | None = ...,
+    decay_biases: bool | tuple[bool, bool] | None = ...,
+) -> Audit: ...
+
+
+@np.errstate(all="ignore")
+def certify(
+    network: Any,
+    X: Any,
+    y: Any,
+    *,
+    loss: Any = "squared",
     beta: float = 1.0,
     arrangements: int | str | Any | None = None,
     prove: bool | float = 30.0,
     tol: float = 1e-4,
     sample_weight: Any = None,
     random_state: int | np.random.Generator | None = 0,
-) -> Certificate:
+    weight_decay: float | tuple[float, float] | None = None,
+    decay_biases: bool | tuple[bool, bool] | None = None,
+) -> Certificate | Audit:
     """How far a network, trained by anyone, is from the optimum of its scope.
 
     Parameters
     ----------
-    network : Network
-        Ours, or built from raw arrays with ``zg.Network(architecture, first, second)``.
+    network : Network or torch.nn.Module
+        Ours, or built from raw arrays with ``zg.Network(architecture, first, second)``; or a torch model that
+        ``zg.from_torch`` takes, with X and y, arrays or tensors, in the layout of torch (channels first).
     X, y, loss, beta, sample_weight
         As in ``train``; beta is the weight decay that the network was trained with, in the convention
         of ``train``.
@@ -61,10 +101,13 @@ def certify(
         With "generate": relative gap of its own solution at which the work ends.
     random_state : int, Generator or None
         For sampling cells.
+    weight_decay, decay_biases
+        For torch models, in the place of beta: lambda of torch, and whether it acts on biases, as in
+        ``zg.objective_of``. Then `loss` may be a criterion of torch.
 
     Returns
     -------
-    Certificate
+    Certificate, or zg.Audit for a torch model
         Its objective is the network's; its bound is the better one of those that the network's own
         residual and (with `prove`) the solved program give.
 
@@ -73,7 +116,20 @@ def certify(
     InputError
         If an argument cannot be used.
     """
+    if (torch := sys.modules.get("torch")) is not None and isinstance(network, torch.nn.Module):
+        from zerogap.export.audit import audit
+
+        asked: dict[str, Any] = {"loss": loss, "beta": beta, "weight_decay": weight_decay, "decay_biases": decay_biases}
+        effort: dict[str, Any] = {
+            "arrangements": arrangements,
+            "prove": prove,
+            "tol": tol,
+            "random_state": random_state,
+        }
+        return audit(network, X, y, sample_weight=sample_weight, **asked, **effort)
     check_network(network)
+    if weight_decay is not None or decay_biases is not None:
+        raise InputError("weight_decay", "one for a zg.Network", "None", "pass beta (zg.objective_of converts)")
     seconds = seconds_of("prove", prove)
     question = Question.of(network.architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
     network.on(network.checked(question).rows)

@@ -9,6 +9,7 @@ certificate (docs/model-files.md).
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from scipy.special import expit, softmax
 
 from zerogap.certificates.certificate import Certificate
 from zerogap.data.encoding import predicted_classes
+from zerogap.data.labels import class_name
 from zerogap.errors import DataFileError, InputError
 from zerogap.files import write_atomically
 from zerogap.network import FORMAT as NETWORK_FORMAT
@@ -32,6 +34,12 @@ Array = NDArray[np.float64]
 Task = Literal["regression", "classes", "labels"]
 
 FORMAT = "zerogap-model-1"
+
+SCALINGS = tuple(f"{name}.{part}" for name in ("inputs", "targets") for part in ("centre", "scale"))
+TENSORS = {"first", "second", "filters", "gates", "offset", *SCALINGS}
+
+KINDS: dict[Any, str] = {str: "U", int: "i", float: "f", bool: "b"}
+"""Types of classes, with the kinds of their arrays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +95,8 @@ class Model:
         if self.task != "classes" and count:
             raise InputError("classes", f"{count} for the task {self.task!r}", "none", "leave classes out")
         if self.task == "classes":
-            kinds = {type(label) for label in self.classes}
-            if len(kinds) != 1 or not kinds <= {str, int, float, bool} or len(set(self.classes)) != count:
-                expected = "different names or numbers, all of one type"
+            if not _kept(self.classes) or len(set(self.classes)) != count:
+                expected = "different names or finite numbers, all of one type"
                 raise InputError("classes", shown(self.classes), expected, "pass one for each class")
             told_apart = 2 if outputs is None else outputs
             if count < 2 or count != told_apart:
@@ -99,6 +106,46 @@ class Model:
             got = f"shape {self.targets.centre.shape} for {self.task}"
             expected = f"shape {_shape(outputs)} for a regression, as the outputs"
             raise InputError("targets", got, expected, "scale the targets of a regression, one number an output")
+        self._check_outputs()
+        self._check_surroundings()
+
+    def _check_outputs(self) -> None:
+        """Labels have outputs (n, C), and cross-entropy is of classes with an output each."""
+        outputs = self.network.targets
+        if self.task == "labels" and outputs is None:
+            raise InputError(
+                "network", "one output (n,)", "outputs (n, C), one for each label", "train it on labels (n, C)"
+            )
+        if self.loss == "cross_entropy" and (self.task == "labels" or outputs is None):
+            got = f"'cross_entropy' for {self.task} of outputs {'(n,)' if outputs is None else f'(n, {outputs})'}"
+            raise InputError("loss", got, "one output for each class", "name the loss that the network was trained for")
+
+    def _check_surroundings(self) -> None:
+        """The scaling is for samples of this shape, the certificate for this network, and JSON keeps the estimator."""
+        centre = None if self.inputs is None else self.inputs.centre
+        if self.shape is not None and centre is not None and centre.shape not in ((), self.shape):
+            got, expected = (
+                f"a scaling of samples of shape {centre.shape}",
+                f"{self.shape}, or one number for all entries",
+            )
+            raise InputError("inputs", got, expected, "scale samples of the shape that the network takes")
+        claim, network = self.certificate, self.network
+        if claim is not None:
+            theirs = (claim.architecture, claim.outputs, claim.width)
+            ours = (network.architecture.config(), network.targets, network.width)
+            asked = ((self.loss, claim.loss), (self.beta, claim.beta))
+            if theirs != ours or any(own not in (None, other) for own, other in asked):
+                kind = claim.architecture["kind"]
+                got = f"one of a {kind} of width {claim.width}, {claim.loss} loss, beta {claim.beta}"
+                expected = f"one of {network!r}, {self.loss} loss, beta {self.beta}"
+                raise InputError("certificate", got, expected, "pass the certificate of this network")
+        if self.estimator is not None:
+            if not isinstance(self.estimator, dict):
+                raise InputError("estimator", shown(self.estimator), "a dictionary", "pass name and parameters")
+            try:
+                json.dumps(self.estimator)
+            except (TypeError, ValueError, RecursionError) as error:
+                raise InputError("estimator", str(error), "what JSON can hold", "leave other parameters out") from error
 
     # -- use ---------------------------------------------------------------------------------------
 
@@ -112,27 +159,57 @@ class Model:
         """
         array = finite_array("X", X)
         if self.shape is not None and array.ndim >= 2 and array.shape[1:] != self.shape:
-            if int(np.prod(array.shape[1:])) != int(np.prod(self.shape)):
+            if math.prod(array.shape[1:]) != math.prod(self.shape):
                 got, expected = f"samples of shape {array.shape[1:]}", f"{self.shape}, or flattened"
                 raise InputError("X", got, expected, "use inputs of the shape that the network was trained on")
             array = array.reshape(len(array), *self.shape)
         if self.inputs is not None:
-            array = self.inputs(array)
+            with np.errstate(over="ignore"):  # the network refuses infinite inputs
+                array = self.inputs(array)
         return array.reshape(len(array), -1) if self.network.architecture.flat else array
 
     def outputs(self, X: Any) -> Array:
-        """Outputs (n,) or (n, C) for raw inputs: numbers in the units of the targets; scores of classes or labels."""
-        outputs = self.network(self.scaled(X))
-        return outputs if self.targets is None else self.targets.undone(outputs)
+        """Outputs (n,) or (n, C) for raw inputs: numbers in the units of the targets; scores of classes or labels.
+
+        Raises
+        ------
+        InputError
+            Inputs of another shape, or outputs too large for a float.
+        """
+        with np.errstate(all="ignore"):
+            outputs = self.network(self.scaled(X))
+            outputs = outputs if self.targets is None else self.targets.undone(outputs)
+        if not np.all(np.isfinite(outputs)):
+            remedy = "use inputs like those that the network was trained on, or another model"
+            raise InputError("outputs", "numbers beyond those of a float", "finite numbers", remedy)
+        return outputs
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predictions for raw inputs: numbers (n,) or (n, C); classes (n,); labels (n, C) of 0 and 1."""
-        outputs = self.outputs(X)
+        return self.predictions_of(self.outputs(X))
+
+    def predictions_of(self, outputs: Array) -> NDArray[Any]:
+        """``predict`` for outputs that are there already."""
         if self.task == "regression":
             return outputs
         if self.task == "labels":
             return np.asarray(outputs >= 0.0, dtype=np.int64)
         return np.array(self.classes)[predicted_classes(outputs)]
+
+    @property
+    def entries(self) -> int | None:
+        """How many numbers a sample has; None for a CNN that does not know the shape of its samples."""
+        if self.shape is not None:
+            return math.prod(self.shape)
+        if self.inputs is not None and self.inputs.centre.ndim:
+            return int(self.inputs.centre.size)
+        architecture, known = self.network.architecture, self.network.first.shape[1]
+        return known - (architecture.bias is not False) if architecture.flat and not architecture.slotted else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes as files of data name them, for example "3" for 3 or 3.0."""
+        return tuple(class_name(label) for label in self.classes)
 
     @property
     def probabilistic(self) -> bool:
@@ -152,10 +229,13 @@ class Model:
         InputError
             If the loss does not model any.
         """
+        return self.probabilities_of(self.outputs(X))
+
+    def probabilities_of(self, outputs: Array) -> Array:
+        """``probabilities`` for outputs that are there already."""
         if not self.probabilistic:
             expected = "'logistic' for two classes or labels, or 'cross_entropy'"
             raise InputError("loss", f"{self.loss!r} for {self.task}", expected, "train with one of these losses")
-        outputs = self.outputs(X)
         if self.loss == "cross_entropy":
             return np.asarray(softmax(outputs, axis=1))
         positive_share = expit(outputs)
@@ -198,6 +278,11 @@ class Model:
         """
         remedy = "pass a file written by Model.save"
         metadata, tensors = read_tensors(path, "model file", (FORMAT, NETWORK_FORMAT), remedy)
+        # An array that is left out, such as a scaling of a misspelt name, would change predictions.
+        if unknown := sorted(set(tensors) - TENSORS):
+            raise DataFileError(
+                f"model file {path}", f"an array {shown(unknown[0])}", f"some of {sorted(TENSORS)}", remedy
+            )
         try:
             scalings: dict[str, Any] = {
                 name: Scaling(tensors[f"{name}.centre"], tensors[f"{name}.scale"])
@@ -210,9 +295,25 @@ class Model:
             about, certificate = json.loads(metadata["model"]), json.loads(metadata["certificate"])
             certificate = None if certificate is None else Certificate.from_dict(certificate)
             known = {name: about[name] for name in ("task", "loss", "beta", "classes", "shape", "estimator")}
+            for name, kinds in (("classes", list), ("shape", list | None)):
+                if not isinstance(known[name], kinds):
+                    raise InputError(name, shown(known[name]), "a list", remedy)
             return cls(network, certificate=certificate, **scalings, **known)
-        except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError, RecursionError) as error:
             raise DataFileError(f"model file {path}", str(error), "complete contents", remedy) from error
+
+
+def _kept(classes: tuple[Any, ...]) -> bool:
+    """Whether the classes are all of one type, and NumPy and JSON give them back as they are."""
+    kind = type(classes[0]) if classes else None
+    if kind not in KINDS or any(type(label) is not kind for label in classes):
+        return False
+    try:
+        json.dumps(classes, allow_nan=False, ensure_ascii=False).encode()  # refuses halves of surrogate pairs
+    except ValueError:
+        return False
+    array = np.array(classes)
+    return array.dtype.kind == KINDS[kind] and array.tolist() == list(classes)
 
 
 def _shape(outputs: int | None) -> tuple[int, ...]:

@@ -109,7 +109,8 @@ class Network:
             ("gates", gates),
             ("offset", offset),
         ):
-            object.__setattr__(self, name, value)
+            # One memory layout, so that outputs are the same to the last bit after a file has been read.
+            object.__setattr__(self, name, np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value)
 
     @classmethod
     def of(cls, architecture: Architecture, neurons: Neurons) -> Network:
@@ -275,6 +276,18 @@ class Network:
         cost = gauge.value(network.first) * masses(network.readout)
         return network._rescaled(reduced_weights(network.effects(rows), cost))
 
+    def to_torch(self, *, input_shape: Any = None, dtype: Any = None) -> Any:
+        """The network as an ``nn.Sequential`` of plain layers; see ``zerogap.export.to_torch``."""
+        from zerogap.export.to_torch import to_torch
+
+        return to_torch(self, input_shape=input_shape, dtype=dtype)
+
+    def to_onnx(self, path: str | os.PathLike[str], *, input_shape: Any = None, dtype: Any = "float32") -> None:
+        """Write the network as an ONNX file; see ``zerogap.export.to_onnx``."""
+        from zerogap.export.to_onnx import to_onnx
+
+        to_onnx(self, path, input_shape=input_shape, dtype=dtype)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file; it appears whole or not at all.
 
@@ -305,7 +318,8 @@ class Network:
         """
         optional = {name: tensors.get(name) for name in ("gates", "filters")}
         architecture, second, offset = from_config(config), tensors["second"], tensors["offset"]
-        constant = offset if second.ndim == 2 + architecture.slotted else float(offset[0])
+        # A single number would stand for all outputs, of which a file without neurons can declare any number.
+        constant = np.atleast_1d(offset) if second.ndim == 2 + architecture.slotted else float(offset[0])
         return cls(architecture, tensors["first"], second, **optional, offset=constant)
 
     @classmethod

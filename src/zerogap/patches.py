@@ -6,6 +6,7 @@ position, each with the entries of the input below the filter, in the order (hei
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.errors import InputError
+from zerogap.validation import shown
 
 Array = NDArray[np.float64]
+
+LARGEST = 10**9
+"""Sizes above this, and arrays of more entries (8 GB), are refused: those of a stranger's network may be anything."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,13 @@ def per_axis(name: str, value: int | Sequence[int], axes: int, minimum: int) -> 
     """One integer per spatial axis out of an integer or a sequence of `axes` integers."""
     entries: tuple[Any, ...] = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
     valid = len(entries) == axes and all(
-        isinstance(entry, (int, np.integer)) and not isinstance(entry, bool) and entry >= minimum for entry in entries
+        isinstance(entry, (int, np.integer)) and not isinstance(entry, bool) and minimum <= entry <= LARGEST
+        for entry in entries
     )
     if not valid:
         raise InputError(
             name,
-            repr(value),
+            shown(value),
             f"an integer >= {minimum}, or {axes} of them",
             f"pass for example {name}={max(minimum, 1)}",
         )
@@ -79,9 +85,21 @@ def extract_patches(inputs: Array, geometry: Geometry) -> Array:
     -------
     (n, K, h) float64
         K filter positions in row-major order, h = kernel entries times channels.
+
+    Raises
+    ------
+    InputError
+        If the filter does not fit, or there are more than 1e9 entries of patches or of padded inputs.
     """
     axes = len(geometry.kernel)
     counts = geometry.positions(inputs.shape[1 : 1 + axes])
+    whole = [length + 2 * amount for length, amount in zip(inputs.shape[1 : 1 + axes], geometry.padding, strict=True)]
+    entries = len(inputs) * inputs.shape[-1] * max(math.prod(whole), math.prod(counts) * math.prod(geometry.kernel))
+    if entries > LARGEST:
+        got, expected = f"{entries:.1e} entries of patches or padded inputs", f"at most {LARGEST:.0e}"
+        raise InputError(
+            "X", got, expected, "use fewer samples, less padding, a larger stride or a smaller kernel_size"
+        )
     pad = [(0, 0), *((amount, amount) for amount in geometry.padding), (0, 0)]
     padded = np.pad(inputs, pad)
     # offsets[axis][position, entry] is the coordinate that entry of the filter touches there.

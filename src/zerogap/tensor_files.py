@@ -17,18 +17,26 @@ def read_tensors(
     Raises
     ------
     DataFileError
-        If it cannot be read, is no safetensors file, or has another format.
+        If it cannot be read, is no safetensors file, holds arrays that are not of real numbers, or has another format.
     """
     from safetensors import SafetensorError, safe_open
 
     path = file_path("path", path)
+    # Opening a pipe would wait for its writer.
+    if os.path.exists(path) and not os.path.isfile(path):
+        got = "a folder" if os.path.isdir(path) else "a device or pipe"
+        raise DataFileError(f"{kind} {path}", got, "a readable safetensors file", remedy)
     try:
         with safe_open(str(path), framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, TypeError, ValueError) as error:
+    except (AttributeError, OSError, SafetensorError, TypeError, ValueError) as error:
+        # An AttributeError says that NumPy lacks the type of an array, such as one of 8-bit floats.
         raise DataFileError(f"{kind} {path}", str(error), "a readable safetensors file", remedy) from error
     if metadata.get("format") not in formats:
         got = f"format {shown(metadata.get('format'))}"
         raise DataFileError(f"{kind} {path}", got, " or ".join(formats), remedy)
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind not in "biuf":
+            raise DataFileError(f"{kind} {path}", f"{shown(name)} of {tensor.dtype}", "arrays of real numbers", remedy)
     return metadata, tensors

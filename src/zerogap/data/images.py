@@ -1,4 +1,4 @@
-"""Folders of images: one sub-folder for each class."""
+"""Folders of images: one sub-folder for each class, or images alone."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".tif", ".tiff")
 
+SORTED = "one sub-folder of images for each class"
+
 FORMATS = "PNG, JPG, BMP, PGM or TIFF"
 
 
 def read_image_folder(folder: Path) -> RawData:
-    """Read ``folder/class/image.png`` and so on.
+    """Read ``folder/class/image.png`` and so on, or ``folder/image.png`` where there are no sub-folders.
 
-    Sub-folders are the classes; those that begin with a dot, and files of other types, are left out. Pixels are
-    divided by 255. An alpha channel is dropped if it is opaque everywhere.
+    Sub-folders are the classes; those that begin with a dot, and files of other types, are left out. Without
+    sub-folders there are no labels. Pixels are divided by 255. An alpha channel is dropped if it is opaque everywhere.
 
     Returns
     -------
@@ -33,36 +35,51 @@ def read_image_folder(folder: Path) -> RawData:
     Raises
     ------
     DataFileError
-        No sub-folders, a sub-folder without images, an image that cannot be read, or images of different shapes.
+        Neither images nor sub-folders, a sub-folder without images, an image that cannot be read, or images of
+        different shapes.
     MissingExtraError
         Pillow is not installed.
     """
     with reading(folder, "a folder of images", "check the folder"):
         classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if not classes:
+    alone = [] if classes else _files(folder)
+    if not classes and not alone:
         raise DataFileError(
-            f"image folder {folder}", "no sub-folders", "one sub-folder of images for each class",
+            f"image folder {folder}", "no sub-folders and no images", SORTED,
             "sort the images into sub-folders that are named like the classes",
         )  # fmt: skip
-    pixels: list[NDArray[np.uint8]] = []
-    labels: list[str] = []
-    first = folder
+    files, labels = list(alone), []
     for each in classes:
-        with reading(each, "a folder of images", "check the folder"):
-            files = sorted(entry for entry in each.iterdir() if entry.suffix.lower() in SUFFIXES and entry.is_file())
-        if not files:
+        if not _utf8(each.name):
+            raise DataFileError(f"folder {each.name!a}", "a name that is not UTF-8", "names of classes", "rename it")
+        found = _files(each)
+        if not found:
             raise DataFileError(
                 f"folder {each}", "no images", f"{FORMATS} files in each sub-folder", "add some, or remove the folder"
             )
-        for file in files:
-            pixels.append(_pixels(file))
-            first = first if labels else file
-            labels.append(each.name)
-            if pixels[-1].shape != pixels[0].shape:
-                raise DataFileError(
-                    f"image {file}", _shape(pixels[-1]), f"{_shape(pixels[0])} as {first}", "make all images alike"
-                )
-    return RawData(folder.resolve().name, np.stack(pixels) / 255.0, np.array(labels))
+        files += found
+        labels += [each.name] * len(found)
+    pixels: list[NDArray[np.uint8]] = []
+    for file in files:
+        pixels.append(_pixels(file))
+        if pixels[-1].shape != pixels[0].shape:
+            raise DataFileError(
+                f"image {file}", _shape(pixels[-1]), f"{_shape(pixels[0])} as {files[0]}", "make all images alike"
+            )
+    return RawData(
+        folder.resolve().name, np.stack(pixels) / 255.0, np.array(labels) if labels else None, missing=SORTED
+    )
+
+
+def _utf8(name: str) -> bool:
+    """Whether a file name is text: bytes that are no UTF-8 come as halves of surrogate pairs."""
+    return not any("\ud800" <= mark <= "\udfff" for mark in name)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The images of a folder, sorted by name."""
+    with reading(folder, "a folder of images", "check the folder"):
+        return sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES and entry.is_file())
 
 
 def _pixels(file: Path) -> NDArray[np.uint8]:

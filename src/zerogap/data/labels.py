@@ -6,9 +6,10 @@ is at most min(20, n / 2); other numbers are targets of a regression. Whoever kn
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from zerogap.data.dataset import Dataset, Task
 from zerogap.data.raw import RawData
 from zerogap.errors import DataFileError, InputError
+from zerogap.validation import shown
 
 Array = NDArray[np.float64]
 
@@ -42,11 +44,11 @@ def encode(raw: RawData, *, classes: tuple[str, ...] | None, task: Task | None) 
     InputError
         A task or classes that these labels cannot serve.
     DataFileError
-        Classification with one class only.
+        Inputs without labels, or classification with one class only.
     """
     task = _task(raw, task, classes is not None)
     if task == "regression":
-        return Dataset(raw.name, raw.X, raw.labels)
+        return Dataset(raw.name, raw.X, raw.targets)
     found = _Labels.of(raw)
     chosen = found.choose(raw.name, classes)
     lookup = {name: place for place, name in enumerate(chosen)}
@@ -55,6 +57,48 @@ def encode(raw: RawData, *, classes: tuple[str, ...] | None, task: Task | None) 
     keep = place >= 0
     y = place[keep].astype(np.float64)
     return Dataset(raw.name, raw.X[keep], 2.0 * y - 1.0 if len(chosen) == 2 else y, chosen)
+
+
+def in_classes(raw: RawData, names: tuple[str, ...]) -> Dataset:
+    """The data set whose classes are these, in this order, whichever of them have samples here.
+
+    Parameters
+    ----------
+    raw : RawData
+        n samples.
+    names : tuple of str
+        Two or more, for example those that a model tells apart.
+
+    Raises
+    ------
+    InputError
+        A sample of another class, or numbers to fit.
+    DataFileError
+        Inputs without labels.
+    """
+    _task(raw, "classification", chosen=True)
+    found = _Labels.of(raw)
+    lookup = {name: place for place, name in enumerate(names)}
+    for place in np.unique(found.codes):
+        if found.names[place] not in lookup:
+            raise _unknown_class(raw.name, found.names[place], names)
+    y = np.array([lookup.get(name, -1) for name in found.names])[found.codes].astype(np.float64)
+    return Dataset(raw.name, raw.X, 2.0 * y - 1.0 if len(names) == 2 else y, names)
+
+
+def restricted(raw: RawData, classes: tuple[str, ...]) -> RawData:
+    """The samples of these classes; raises InputError for one that the source does not have."""
+    found = _Labels.of(raw)
+    chosen = found.choose(raw.name, classes)
+    keep = np.isin(np.array(found.names)[found.codes], chosen)
+    return replace(raw, X=raw.X[keep], labels=raw.targets[keep], order=chosen)
+
+
+def class_name(label: str | float) -> str:
+    """A label as the name of its class: whole numbers without a point."""
+    if isinstance(label, float):
+        return str(int(label)) if math.isfinite(label) and label == round(label) else repr(label)
+    return str(label)
 
 
 def looks_like_classes(numbers: Array) -> bool:
@@ -83,14 +127,14 @@ def class_choice(classes: Any) -> tuple[str, ...] | None:
 
 
 def _task(raw: RawData, task: Task | None, chosen: bool) -> Task:
-    fixed = raw.task or ("classification" if raw.labels.dtype.kind == "U" else None)
+    fixed = raw.task or ("classification" if raw.targets.dtype.kind == "U" else None)
     if fixed and task and task != fixed:
         raise InputError(
             "task", repr(task), f"{fixed!r}, which the labels of {raw.name} are for", f"pass task={fixed!r}"
         )
     task = task or fixed
     if task is None:
-        task = "classification" if chosen or looks_like_classes(raw.labels) else "regression"
+        task = "classification" if chosen or looks_like_classes(raw.targets) else "regression"
     if chosen and task == "regression":
         raise InputError("classes", "a choice of classes", f"none: {raw.name} is a regression", "leave classes out")
     return task
@@ -105,10 +149,9 @@ class _Labels:
 
     @classmethod
     def of(cls, raw: RawData) -> _Labels:
-        values, codes = np.unique(raw.labels, return_inverse=True)
+        values, codes = np.unique(raw.targets, return_inverse=True)
         if values.dtype.kind != "U":
-            names = tuple(str(int(value)) if value == np.rint(value) else repr(float(value)) for value in values)
-            return cls(names, codes)
+            return cls(tuple(class_name(float(value)) for value in values), codes)
         found = [str(value) for value in values]
         order = raw.order or tuple(sorted(found, key=_natural))
         places = {name: place for place, name in enumerate(order)}
@@ -123,13 +166,16 @@ class _Labels:
         known = set(self.names)
         for name in chosen:
             if name not in known:
-                close = get_close_matches(name, self.names, 1)
-                more = ", ..." if len(self.names) > 12 else ""
-                raise InputError(
-                    f"classes of {source}", repr(name), f"names among {', '.join(self.names[:12])}{more}",
-                    f"did you mean {close[0]!r}?" if close else "choose among these",
-                )  # fmt: skip
+                raise _unknown_class(source, name, self.names)
         return chosen
+
+
+def _unknown_class(source: str, name: str, known: tuple[str, ...]) -> InputError:
+    close = get_close_matches(name, known, 1)
+    return InputError(
+        f"classes of {source}", shown(name), f"names among {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}",
+        f"did you mean {close[0]!r}?" if close else "choose among these",
+    )  # fmt: skip
 
 
 def _natural(name: str) -> tuple[int, str, str]:

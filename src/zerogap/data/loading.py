@@ -1,4 +1,4 @@
-"""The one way in: a name, a file or a folder becomes a `Dataset`."""
+"""The one way in: a name, a file or a folder becomes a `Dataset`, or inputs for a model that is there."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from zerogap.data.dataset import Dataset, Task
-from zerogap.data.labels import class_choice, encode
+from zerogap.data.labels import class_choice, encode, restricted
 from zerogap.data.named import NAMED_SETS, is_named, read_named
+from zerogap.data.raw import RawData
 from zerogap.data.readers import SUFFIXES, read_path
 from zerogap.errors import InputError
 from zerogap.validation import one_of
@@ -53,21 +54,65 @@ def load_dataset(
     """
     chosen = class_choice(classes)
     task = one_of("task", task, (None, "regression", "classification"))
-    if not isinstance(source, (str, os.PathLike)):
-        raise InputError("data source", repr(source)[:60], "a name or a path", "pass for example 'digits'")
-    if not isinstance(source, str) or not is_named(source):
-        if isinstance(source, str) and not _is_path(source):
-            raise _unknown(source)
-        raw = read_path(Path(source), target=target, task=task or ("classification" if chosen else None))
-        return encode(raw, classes=chosen, task=task)
-    if target is not None:
-        raise InputError("target", repr(target), f"None: {source} is not a .csv file", "leave target out")
-    raw, own = read_named(source)
+    raw, own = _read(source, target=target, task=task or ("classification" if chosen else None), features=None)
     if chosen and own:
         raise InputError("classes", f"a choice beside that of {source!r}", "one choice", "leave one of them out")
     chosen = chosen or own
     data = encode(raw, classes=chosen, task=task)
-    return replace(data, name=f"{raw.name}:{','.join(chosen)}") if chosen else data
+    named = isinstance(source, str) and is_named(source)
+    return replace(data, name=f"{raw.name}:{','.join(chosen)}") if chosen and named else data
+
+
+def load_inputs(
+    source: str | os.PathLike[str],
+    *,
+    features: int | None = None,
+    target: str | None = None,
+    task: Task | None = None,
+) -> RawData:
+    """Load inputs for a model, with their labels as they were found where the source has any.
+
+    Parameters
+    ----------
+    source : str or path
+        As in ``load_dataset``. Labels may be missing: a ``.npz`` file without y, a ``.npy`` file of images, a folder of
+        images without sub-folders, or a table (``.csv``, ``.tsv``, ``.npy``) of as many columns as there are features.
+    features : int or None
+        How many numbers a sample has. None, or a table of more columns: its target column is left out.
+    target : str or None
+        Target column of a table, where it is not the last one; such a table is never inputs alone.
+    task : "regression", "classification" or None
+        What a target column is for: with "classification" it may hold numbers beside names.
+
+    Returns
+    -------
+    RawData
+        Its ``X`` scaled as in ``load_dataset``, its ``labels`` None, (n,) or (n, C).
+
+    Raises
+    ------
+    InputError
+        An unknown name, class or column.
+    DataFileError
+        A file that cannot be read, or that holds no inputs.
+    """
+    raw, own = _read(source, target=target, task=task, features=features)
+    return raw if own is None else restricted(raw, own)
+
+
+def _read(
+    source: str | os.PathLike[str], *, target: str | None, task: Task | None, features: int | None
+) -> tuple[RawData, tuple[str, ...] | None]:
+    """What the source holds, and the classes that its name chooses."""
+    if not isinstance(source, (str, os.PathLike)):
+        raise InputError("data source", repr(source)[:60], "a name or a path", "pass for example 'digits'")
+    if isinstance(source, str) and is_named(source):
+        if target is not None:
+            raise InputError("target", repr(target), f"None: {source} is not a .csv file", "leave target out")
+        return read_named(source)
+    if isinstance(source, str) and not _is_path(source):
+        raise _unknown(source)
+    return read_path(Path(source), target=target, task=task, features=features), None
 
 
 def _is_path(source: str) -> bool:

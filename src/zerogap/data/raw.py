@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class RawData:
-    """Inputs with labels as they were found.
+    """Inputs, with labels as they were found where the source has any.
 
     Parameters
     ----------
@@ -27,19 +27,33 @@ class RawData:
         For messages and for `Dataset.name`.
     X : (n, ...) float64
         Scaled in the natural way of its source.
-    labels : (n,) float64 or str
-        Numbers, or names of classes.
+    labels : (n,) float64 or str, (n, C) float64, or None
+        Numbers, or names of classes; None for inputs alone.
     order : tuple of str, or None
         All class names in the order of the source; None: sorted.
     task : Task or None
         The only task that these labels serve; None: to be inferred or chosen.
+    missing : str
+        What would be the labels, for messages where there are none.
     """
 
     name: str
     X: Array
-    labels: NDArray[Any]
+    labels: NDArray[Any] | None = None
     order: tuple[str, ...] | None = None
     task: Task | None = None
+    missing: str = "one for each sample"
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        """One label for each sample, (n,); raises DataFileError where the source has none, or several."""
+        if self.labels is None:
+            remedy = "add them, or use these inputs for predictions only"
+            raise DataFileError(f"targets of {self.name}", "none", self.missing, remedy)
+        if self.labels.ndim > 1:
+            got, expected = f"shape {self.labels.shape}", "one target per sample, shape (n,)"
+            raise DataFileError(f"y in {self.name}", got, expected, "pass one column at a time")
+        return self.labels
 
 
 @contextmanager

@@ -17,7 +17,9 @@ TABLES = (".csv", ".tsv")
 SUFFIXES = (*ARRAYS, *TABLES)
 
 
-def read_path(path: Path, *, target: str | None = None, task: Task | None = None) -> RawData:
+def read_path(
+    path: Path, *, target: str | None = None, task: Task | None = None, features: int | None = None
+) -> RawData:
     """Read a file by its suffix, or a folder of images.
 
     Parameters
@@ -28,6 +30,8 @@ def read_path(path: Path, *, target: str | None = None, task: Task | None = None
         Target column; only tables have one.
     task : Task or None
         What the target column is for, if the caller knows.
+    features : int or None
+        How many numbers a sample has, if the caller knows: then tables and arrays may be inputs alone.
 
     Raises
     ------
@@ -52,4 +56,6 @@ def read_path(path: Path, *, target: str | None = None, task: Task | None = None
         empty = path.is_file() and path.stat().st_size == 0
     if empty:
         raise DataFileError(f"data file {path}", "an empty file", "at least one sample", "write it again")
-    return read_table(path, target=target, task=task) if suffix in TABLES else read_arrays(path)
+    if suffix in TABLES:
+        return read_table(path, target=target, task=task, features=features)
+    return read_arrays(path, features=features)

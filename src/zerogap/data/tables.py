@@ -1,4 +1,4 @@
-"""Text tables: one sample a line, one column the target, cells parted by tab, semicolon or comma."""
+"""Text tables: one sample a line, at most one column the target, cells parted by tab, semicolon or comma."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class _Table:
         return DataFileError(f"{self.path}, {where}{named}", got, expected, remedy)
 
 
-def read_table(path: Path, *, target: str | None, task: Task | None) -> RawData:
+def read_table(path: Path, *, target: str | None, task: Task | None, features: int | None = None) -> RawData:
     """Read a text table.
 
     The first line is a header if none of its cells is a number. Blank lines are skipped. Labels are numbers if
-    every cell of the target column is one, else names of classes.
+    every cell of the target column is one, else names of classes. A target column of empty cells is none.
 
     Parameters
     ----------
@@ -61,6 +61,9 @@ def read_table(path: Path, *, target: str | None, task: Task | None) -> RawData:
         Name of the target column, or its number from 1 if the file has no header; None: the last one.
     task : Task or None
         A regression has only numbers in the target column; with "classification" they may be mixed with names.
+    features : int or None
+        How many numbers a sample has, if the caller knows: a table of as many columns has no target, unless `target`
+        names one.
 
     Raises
     ------
@@ -70,23 +73,26 @@ def read_table(path: Path, *, target: str | None, task: Task | None) -> RawData:
         No such target column.
     """
     with reading(path, "UTF-8 text with one sample a line", "save the table as CSV in UTF-8"):
-        table = _parse(path)
-    column = _target_column(table, target)
-    labels = _labels(table, column, task)
-    features = np.empty((len(table.rows), len(table.names) - 1))
+        table = _parse(path, least=1 if features == 1 and target is None else 2)
+    alone = target is None and len(table.names) == features
+    column = None if alone else _target_column(table, target)
+    labels = None if column is None else _labels(table, column, task)
     others = [other for other in range(len(table.names)) if other != column]
+    numbers = np.empty((len(table.rows), len(others)))
     for row, cells in enumerate(table.rows):
         for place, other in enumerate(others):
             number = _number(cells[other])
             if number is None or not math.isfinite(number):
                 remedy = "use a decimal point" if "," in cells[other] else "fill, encode or delete it"
                 raise table.wrong(row, other, repr(cells[other]), "a finite number", remedy)
-            features[row, place] = number
+            numbers[row, place] = number
     with reading(path, "numbers", "rescale the data"):
-        return RawData(path.name, finite_array("X", features), labels)
+        missing = "a target column with a cell in each line"
+        return RawData(path.name, finite_array("X", numbers), labels, missing=missing)
 
 
-def _parse(path: Path) -> _Table:
+def _parse(path: Path, least: int) -> _Table:
+    """The cells of a table of at least so many columns."""
     rows, lines = [], []
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = next((line for line in file if line.strip()), "")
@@ -100,7 +106,7 @@ def _parse(path: Path) -> _Table:
     if not rows:
         raise DataFileError(f"table {path}", "no samples", "at least one", "check that this is the right file")
     numbered = tuple(str(place + 1) for place in range(len(rows[0])))
-    if len(numbered) < 2:
+    if len(numbered) < least:
         raise DataFileError(
             f"table {path}", f"one column ({first.strip()[:40]!r})", "one or more features and the target",
             "part the columns by commas, semicolons or tabs",
@@ -141,9 +147,11 @@ def _target_column(table: _Table, target: str | None) -> int:
     return table.names.index(target)
 
 
-def _labels(table: _Table, column: int, task: Task | None) -> NDArray[Any]:
-    """The target column (n,), as float64 or as str."""
+def _labels(table: _Table, column: int, task: Task | None) -> NDArray[Any] | None:
+    """The target column (n,), as float64 or as str; None if all its cells are empty."""
     cells = [cells[column] for cells in table.rows]
+    if not any(cells):
+        return None
     if "" in cells:
         raise table.wrong(cells.index(""), column, "an empty cell", "a target", "fill it or delete this line")
     numbers = [_number(cell) for cell in cells]

@@ -36,7 +36,7 @@ WORK = 4e8
 
 
 def face_ascent(
-    features: Features, residual: Array, points: Array, rng: np.random.Generator
+    features: Features, residual: Array, points: Array, rng: np.random.Generator, share: float = 1.0
 ) -> tuple[Array, Array] | None:
     """Neurons near the given ones, with larger prices.
 
@@ -48,6 +48,8 @@ def face_ascent(
         Of size one, the most promising first; the first ones climb, as many as the work allows.
     rng : Generator
         For the hops.
+    share : float
+        Of the work that a call may take at most.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def face_ascent(
     if not plain or not points.shape[0] or features.slope >= 1.0:  # type: ignore[attr-defined]
         return None
     climber = _Climber(features, residual)  # type: ignore[arg-type]
-    most = climber.affordable(1 + len(HOPS))
+    most = int(share * climber.affordable(1 + len(HOPS)))
     if not most:
         return None
     found = [climber.climbed(points[:most])]

@@ -39,8 +39,8 @@ def prices(features: Features, residual: Array, weights: Array) -> Array:
     return np.concatenate(found) if found else np.zeros(0)
 
 
-def climb(features: Features, residual: Array, starts: Array) -> tuple[Array, Array]:
-    """Local ascent from neurons (k, q) of size one.
+def climb(features: Features, residual: Array, starts: Array, share: float = 1.0) -> tuple[Array, Array]:
+    """Local ascent from neurons (k, q) of size one; `share` of the work may go into its last digits.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def climb(features: Features, residual: Array, starts: Array) -> tuple[Array, Ar
     points, values = np.concatenate([points, starts[best]]), np.concatenate([values, direct[best]])
     order = np.argsort(-values, kind="stable")
     points, values = points[order], values[order]
-    climbed = face_ascent(features, residual, points, np.random.default_rng(points.shape[0]))
+    climbed = face_ascent(features, residual, points, np.random.default_rng(points.shape[0]), share)
     if climbed is not None:
         points, values = np.concatenate([points, climbed[0]]), np.concatenate([values, climbed[1]])
         order = np.argsort(-values, kind="stable")

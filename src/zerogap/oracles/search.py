@@ -80,16 +80,17 @@ def search(form: Form, residual: Array, starts: Array) -> Maxima:
     starts = starts[size[:, 0] > 0.0] / size[size[:, 0] > 0.0]
     lengths = np.linalg.norm(form.rows, axis=1)
     columns, coefficients = np.ascontiguousarray((form.rows / lengths[:, None]).T), coefficients * lengths
-    found, values, signs = [], [], []
+    # Half the precision, twice the speed: where the coarse ascent leads is only a start for the fine one.
+    rough, found, values, signs = columns.astype(np.float32), [], [], []
     for sign in (1.0, -1.0):
-        points, reached = starts.copy(), np.empty(starts.shape[0])
+        points, reached, slopes = starts.copy(), np.empty(starts.shape[0]), sign * coefficients
         for k, widths in enumerate(COARSE):
             turn = points[k :: len(COARSE)].copy()
-            reached[k :: len(COARSE)] = kernels.ascend(columns, sign * coefficients, turn, q, widths, STEPS)
+            reached[k :: len(COARSE)] = kernels.ascend(rough, slopes.astype(np.float32), turn, q, widths, STEPS)
             points[k :: len(COARSE)] = turn
         best = np.argsort(-reached, kind="stable")[: max(LEAST, int(PROMISING * reached.size))]
         points = points[best]
-        values.append(kernels.ascend(columns, sign * coefficients, points, q, FINE, STEPS))
+        values.append(kernels.ascend(columns, slopes, points, q, FINE, STEPS))
         found.append(points)
         signs.append(np.full(points.shape[0], sign))
     directions, prices = np.concatenate(found), np.concatenate(values)

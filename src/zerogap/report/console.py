@@ -13,9 +13,15 @@ from zerogap.report.summary import Summary
 from zerogap.training.history import Iteration
 
 console = Console()
+errors = Console(stderr=True)
 
 MOST_CLASSES = 12
 """Confusion matrices of more classes are not printed."""
+
+
+def plain(text: str) -> str:
+    """Text of a stranger's file for a terminal: no markup, and control characters are spelt out."""
+    return escape("".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text))
 
 
 class Progress:

@@ -1,4 +1,9 @@
-"""The folder of a run: network, certificate, training data, history, summary and pictures."""
+"""The folder of a run: model, network, certificate, training data, history, summary and pictures.
+
+``model.safetensors`` is for raw data and holds everything that predictions need. The other three belong together for
+``zerogap certify`` and ``zerogap check``: ``training-data.npz`` has inputs as ``network.safetensors`` takes them, and
+``certificate.json`` has the proof.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,7 @@ from zerogap.data import Dataset
 from zerogap.data.encoding import network_inputs
 from zerogap.errors import MissingExtraError
 from zerogap.files import write_atomically
+from zerogap.model import Model
 from zerogap.report.class_pictures import confusion_picture, mistakes_picture
 from zerogap.report.console import console
 from zerogap.report.pictures import filters_picture, gap_picture, spectra_picture
@@ -23,8 +29,15 @@ from zerogap.report.summary import Summary
 PICTURES = ("gap.png", "filters.png", "spectra.png", "confusion.png", "mistakes.png")
 
 
-def write_folder(out: Path, summary: Summary) -> None:
+def write_folder(out: Path, summary: Summary, model: Model) -> None:
     """Write everything about a run into a folder that exists, and say what.
+
+    Parameters
+    ----------
+    out : Path
+    summary : Summary
+    model : Model
+        The network of the summary, for data as they were before ``fit`` scaled them.
 
     Raises
     ------
@@ -32,11 +45,12 @@ def write_folder(out: Path, summary: Summary) -> None:
         If a file cannot be written.
     """
     result, training = summary.result, summary.training.data
-    # Whenever a run is killed, a certificate in the folder speaks of the network and the data beside it.
-    for name in ("certificate.json", *PICTURES):
+    # Whenever a run is killed, a certificate or a model in the folder speaks of the network and the data beside it.
+    for name in ("certificate.json", "model.safetensors", *PICTURES):
         (out / name).unlink(missing_ok=True)
     result.network.save(out / "network.safetensors")
     write_atomically(out / "training-data.npz", _archive(training, result.network.architecture.flat))
+    model.save(out / "model.safetensors")
     result.certificate.save(out / "certificate.json")
     write_json(out / "history.json", [record.to_dict() for record in result.history])
     write_json(out / "summary.json", summary.to_dict())

@@ -29,19 +29,27 @@ def recalls(counts: NDArray[np.int64]) -> list[float | None]:
     return [float(hit / total) if total else None for hit, total in zip(np.diag(counts), totals, strict=True)]
 
 
+def r_squared(y: Array, outputs: Array) -> float:
+    """1 - residual sum of squares / total sum of squares; for targets (n, C), the mean over the C outputs."""
+    left, spread = np.sum((y - outputs) ** 2, axis=0), np.sum((y - y.mean(axis=0)) ** 2, axis=0)
+    each = np.where(spread > 0.0, 1.0 - left / np.where(spread > 0.0, spread, 1.0), left == 0.0)
+    return float(each.mean())
+
+
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """What a network says about one part of the data.
 
     Parameters
     ----------
-    part : "training" or "test"
+    part : "training", "test" or "given"
+        Those that a network was trained on, those kept for testing, or others.
     data : Dataset
     outputs : (n,) or (n, C) float64
         Of the network; (n,) for numbers and for two classes with one output.
     """
 
-    part: Literal["training", "test"]
+    part: Literal["training", "test", "given"]
     data: Dataset
     outputs: Array
 
@@ -57,12 +65,10 @@ class Predictions:
 
     @cached_property
     def score(self) -> float:
-        """Share of right classes, or 1 - residual sum of squares / total sum of squares."""
+        """Share of right classes, or R2."""
         if self.data.classes is not None:
             return float(np.mean(self.predicted == self.true))
-        y = self.data.y
-        spread, left = float(np.sum((y - y.mean()) ** 2)), float(np.sum((y - self.outputs) ** 2))
-        return 1.0 - left / spread if spread > 0.0 else float(left == 0.0)
+        return r_squared(self.data.y, self.outputs)
 
     @cached_property
     def true(self) -> Indices:

@@ -18,7 +18,7 @@ from zerogap.oracles.relaxation import relax
 from zerogap.oracles.search import random_starts, search
 from zerogap.question import Question
 from zerogap.solvers import Iterate
-from zerogap.training.generation import Generation, Round
+from zerogap.training.generation import Dual, Generation, Round
 from zerogap.training.history import Iteration
 from zerogap.training.recovery import thinnest
 from zerogap.training.routes import Request, Trained
@@ -29,6 +29,9 @@ Array = NDArray[np.float64]
 
 WORK = 6e9
 """Products and sums that the curvature of a cold start may take, about."""
+
+FRESH = 4
+"""Of the neurons of a cold start, one in so many joins those of a warm start."""
 
 ENTRIES = 3e6
 """Pre-activations of a cold start, at most."""
@@ -69,6 +72,8 @@ class GlobalRun:
         self.referee = GlobalReferee(self.question)
         self.generation = Generation(self.question, self.referee.form, self.tol, self.rng, solver=self.solver)
         self.last: Round | None = None
+        self.dual: Dual | None = None
+        """What a thorough search has left; the estimate comes from it."""
         self.nodes = 0
         self._proving = 0.0
         self._attempted: Round | None = None
@@ -86,12 +91,13 @@ class GlobalRun:
                 return
             if warm_start is not None and warm_start.architecture == self.question.architecture:
                 self._given = warm_start
-            if warm_start is not None and warm_start.width:
-                self.generation.warm(warm_start)
-            else:
-                for sliding in self.generation.warm_by_sliding(self._width()):
-                    if self._take_sliding(sliding):
-                        return
+            given = warm_start if warm_start is not None and warm_start.width else None
+            width = self._width() if given is None else max(1, min(self._width() // FRESH, self._width() - given.width))
+            for sliding in self.generation.warm_by_sliding(width, given):
+                if self._take_sliding(sliding):
+                    return
+            if self._settled():
+                return
             for item in self.generation.rounds():
                 if self._take_round(item) if isinstance(item, Round) else self._take_iterate(item):
                     break
@@ -122,6 +128,20 @@ class GlobalRun:
             self._record(0.0, sliding.signs.size)
         return self._overdue()
 
+    def _settled(self) -> bool:
+        """Whether the neurons that have slid meet the tolerance as far as search can tell, and no proof is wanted.
+
+        Their residual is that of a smooth loss at rest; the program over their cells would sharpen both.
+        """
+        if self.effort > self._proving or self._slid is None or not self.question.loss.smooth:
+            return False
+        dual, gap = self.generation.suggested(self._slid, self._lowest)
+        if not gap <= self.tol:
+            return False
+        self.dual, self.status = dual, Status.OPTIMAL
+        self._record(0.0, self._slid.width)
+        return True
+
     def _take_iterate(self, iterate: Iterate) -> bool:
         self._best = iterate if self._best is None or iterate.primal < self._best.primal else self._best
         if iterate.primal < self._lowest:
@@ -143,13 +163,20 @@ class GlobalRun:
     def _record(self, passes: float, width: int) -> None:
         """Add to the history, and let the callback see it."""
         seconds = time.monotonic() - self.started
-        record = Iteration(seconds, passes, self.nodes, self._lowest, self.referee.ratchet.bound, width)
+        bound = self.referee.ratchet.bound
+        suggested = None if self.last is None else self.last.iterate.primal * (1.0 - self.last.estimate)
+        if self.dual is not None and (residual := self.referee.feasible(self.dual.residual)) is not None:
+            suggested = self.referee.dual_value(residual, self.dual.price)
+        record = Iteration(seconds, passes, self.nodes, self._lowest, bound, width, suggested)
         self.history.append(record)
         if self.callback is not None and self.callback(record):
             self.status = Status.STOPPED
 
     def _take_round(self, round_: Round) -> bool:
-        self.last = round_
+        self.last, self.dual = round_, round_.dual if round_.thorough else None
+        self._record(round_.iterate.passes, self._carrying(round_.iterate))
+        if self._overdue():
+            return True
         if not (round_.thorough and round_.estimate <= self.tol):
             return False
         if self.effort <= self._proving:
@@ -216,7 +243,7 @@ class GlobalRun:
             program, iterate = self.last.program, self.last.iterate
         network, objective = thinnest(self.question, program, iterate, self.tol)
         for other in (self._given, self._slid):
-            pruned = None if other is None else other.pruned(self.question.rows)
+            pruned = None if other is None else other.without_faint(1e-6).pruned(self.question.rows)
             if pruned is not None and self.referee.objective(pruned) < objective:
                 network, objective = pruned, self.referee.objective(pruned)
         return network, self.referee.objective(network)
@@ -230,9 +257,9 @@ class GlobalRun:
             if self._best is not None:
                 self._relax(self._best.residual)
         estimate = None
-        if self.last is not None and self.last.thorough:
-            residual = self.referee.feasible(self.last.dual.residual)
-            estimate = None if residual is None else self.referee.dual_value(residual, self.last.dual.price)
+        if self.dual is not None:
+            residual = self.referee.feasible(self.dual.residual)
+            estimate = None if residual is None else self.referee.dual_value(residual, self.dual.price)
         cells = 0 if self.generation.program is None else self.generation.program.cells.count
         return self.referee.verdict(network, objective, cells=cells, estimate=estimate)
 

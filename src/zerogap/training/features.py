@@ -32,6 +32,7 @@ from zerogap.solvers.group_lasso import group_lasso
 from zerogap.training.all_neurons import null_residual
 from zerogap.training.descent import Descent
 from zerogap.training.feature_proofs import FeatureProver
+from zerogap.training.generation import TIGHT
 from zerogap.training.history import Iteration
 
 Array = NDArray[np.float64]
@@ -187,6 +188,7 @@ class FeatureRun:
         self.referee = FeatureReferee(self.question)
         self.prover = FeatureProver(self.features, self.referee, self.question.beta, self.tol, self.effort)
         self.estimate: float | None = None
+        self._suggested: float | None = None
         self._slots = self.features.outputs, *self.question.loss.targets.shape[1:]
         nothing = np.zeros((0, self.features.dimension)), np.zeros((0, *self._slots))
         self.best = Weighted(*nothing, self.question.constant)
@@ -265,10 +267,12 @@ class FeatureRun:
             found, price = self._search(residual, neurons, effort)
             self._bound(residual)
             gap = self._estimated(residual, price)
-            while gap <= self.tol and effort < len(STARTS) - 1 and not self._proved():
+            most = len(STARTS) - (1 if self.tol <= TIGHT else 2)
+            while gap <= self.tol and effort < most and not self._proved():
                 effort += 1
                 found, price = self._search(residual, neurons, effort)
                 gap = self._estimated(residual, price)
+            self._suggested = self.lowest * (1.0 - gap) if np.isfinite(gap) else None
             if self._proved() or gap <= self.tol:
                 better = self._prove(residual, price)
                 if better is None:
@@ -336,7 +340,7 @@ class FeatureRun:
         fresh = self.features.random(min(STARTS[effort], most), self.rng)
         own = self.features.unit(neurons.weights)
         own = own[np.argsort(-prices(self.features, balanced, own), kind="stable")[: fresh.shape[0]]]
-        points, values = climb(self.features, balanced, np.concatenate([own, fresh]))
+        points, values = climb(self.features, balanced, np.concatenate([own, fresh]), min(1.0, TIGHT / self.tol))
         self._passes += 60.0
         worth = points[values > self.question.beta * (1.0 + 0.05 * self.tol)]
         return worth[distinct(self.features, worth, INSERTED)], float(values.max(initial=0.0))
@@ -420,7 +424,8 @@ class FeatureRun:
         mass = self.features.sizes(self.best.weights) * masses(self.best.second)
         width = int(np.sum(mass > 1e-6 * mass.max(initial=0.0)))
         seconds = time.monotonic() - self.started
-        record = Iteration(seconds, self._passes, self.prover.nodes, self.lowest, self.referee.ratchet.bound, width)
+        bound, nodes = self.referee.ratchet.bound, self.prover.nodes
+        record = Iteration(seconds, self._passes, nodes, self.lowest, bound, width, self._suggested)
         self.history.append(record)
         if self.callback is not None and self.callback(record) and self.status is Status.STALLED:
             self.status = Status.STOPPED

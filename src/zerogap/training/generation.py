@@ -22,7 +22,7 @@ from zerogap.oracles.search import Maxima, random_starts, search
 from zerogap.program import Program
 from zerogap.question import Question
 from zerogap.solvers import Iterate, make_solver
-from zerogap.training.sliding import Sliding
+from zerogap.training.sliding import WIDTHS, Sliding
 
 Array = NDArray[np.float64]
 
@@ -35,11 +35,17 @@ BATCHES = 40
 AFFORDABLE = 2e7
 """Entries of the rows, over all starts of a search, that may be visited in one ascent step."""
 
+TIGHT = 1e-3
+"""Above this tolerance the search before a gap is believed is shorter in proportion."""
+
 INWARD = 0.5
 """Prices are also asked for so far on the way from the last residual to the best one so far."""
 
 NEAR = 0.3
 """Distance of the starts around neurons in use."""
+
+SKIPPED = 2
+"""The widest levels are left out where sliding starts from a network."""
 
 REMEMBERED = 200
 """Maxima of a search that are starts of the next one, at most."""
@@ -156,19 +162,17 @@ class Generation:
         # The dual point that the proof refused, and what search believed its price to be.
         self._dual, self._known = None, np.concatenate([direction[None], self._known])
 
-    def warm(self, network: Network) -> None:
-        """Start from the cells of a network's neurons."""
-        used = network.balanced().first
-        if used.shape[0]:
-            self.add(used, used.shape[0])
-
-    def warm_by_sliding(self, width: int) -> Iterator[Sliding | None]:
-        """Start from the cells in which so many random neurons come to rest; yields after every step, with the
-        neurons whenever a level of smoothing is done.
+    def warm_by_sliding(self, width: int, network: Network | None = None) -> Iterator[Sliding | None]:
+        """Start from the cells in which so many random neurons come to rest, next to those of a network if there is
+        one; yields after every step, with the neurons whenever a level of smoothing is done.
         """
         directions = random_starts(self._form, width, self._rng)
-        sliding = Sliding.scattered(self._question, directions, self._rng)
-        for done in sliding.run():
+        if network is None:
+            sliding, widths = Sliding.scattered(self._question, directions, self._rng), WIDTHS
+        else:
+            sliding = Sliding.continued(self._question, network, directions, self._rng)
+            widths = WIDTHS[SKIPPED:]
+        for done in sliding.run(widths):
             yield sliding if done else None
         if sliding.signs.size:
             self.add(sliding.blocks, sliding.signs.size)
@@ -193,7 +197,7 @@ class Generation:
             if best is None:
                 return
             maxima, self._dual, thorough = self._price(best)
-            estimate = self._gap_of(best, self._dual)
+            estimate = self._gap_of(best.primal, self._dual)
             self._gap = min(self._gap, max(estimate, 0.1 * self._tol))
             # Maxima on walls can ask for the same few cells for ever.
             improved = best.primal < lowest * (1.0 - 0.01 * self._tol) or estimate < 0.9 * closest
@@ -218,14 +222,29 @@ class Generation:
             inner = self._revisit(between, used).union(self._search(between, used))
             dual = max(dual, self._dual, Dual(between, inner.price), key=self._bound)
             maxima = maxima.union(inner)
-        batches = max(1, min(BATCHES, int(AFFORDABLE / max(1, self._starts * self._form.rows.size))))
-        tried = 0
-        while self._gap_of(iterate, dual) <= self._tol and tried < batches:
+        more, dual, thorough = self._doubted(iterate.primal, dual, used)
+        maxima = maxima.union(more)
+        self._known = maxima.directions[first_of_each(self._question.walls.signs(maxima.directions))[:REMEMBERED]]
+        return maxima, dual, thorough
+
+    def suggested(self, network: Network, objective: float) -> tuple[Dual, float]:
+        """The dual point of a network's own residual, and the relative gap if no neuron has a larger price."""
+        used = network.balanced().first
+        residual = -self._question.loss.gradient(network.outputs(self._question.rows))
+        dual = Dual(residual, self._revisit(residual, used).price)
+        dual = self._doubted(objective, dual, used)[1]
+        return dual, self._gap_of(objective, dual)
+
+    def _doubted(self, primal: float, dual: Dual, used: Array) -> tuple[Maxima, Dual, bool]:
+        """Further searches before a small gap is believed: maxima, what is left of the dual point, whether all agreed."""
+        affordable = AFFORDABLE * min(1.0, TIGHT / self._tol)
+        batches = max(1, min(BATCHES, int(affordable / max(1, self._starts * self._form.rows.size))))
+        tried, maxima = 0, Maxima(np.zeros(0), used[:0], np.zeros(0))
+        while self._gap_of(primal, dual) <= self._tol and tried < batches:
             found = self._search(dual.residual, used)
             found = found if tried else found.union(self._revisit(dual.residual, used))
             dual, maxima = Dual(dual.residual, max(dual.price, found.price)), maxima.union(found)
             tried += 1
-        self._known = maxima.directions[first_of_each(self._question.walls.signs(maxima.directions))[:REMEMBERED]]
         return maxima, dual, tried == batches
 
     def _search(self, residual: Array, used: Array) -> Maxima:
@@ -252,9 +271,9 @@ class Generation:
         largest = self._question.beta / dual.price if dual.price > 0.0 else np.inf
         return loss.dual_value(loss.best_scale(dual.residual, largest) * dual.residual)
 
-    def _gap_of(self, iterate: Iterate, dual: Dual) -> float:
+    def _gap_of(self, primal: float, dual: Dual) -> float:
         """The relative gap if no neuron had a larger price."""
-        return (iterate.primal - self._bound(dual)) / max(iterate.primal, 1e-300)
+        return (primal - self._bound(dual)) / max(primal, 1e-300)
 
     def _drop(self, program: Program, iterate: Iterate) -> None:
         """Keep the cells that carry weight: what the last gap leaves to vanishing blocks is noise."""

@@ -49,6 +49,9 @@ ROUNDING = 1e-6
 MARGIN = 10.0
 """Width of the kink of the hinge loss, in units of eps."""
 
+LIGHT = 0.01
+"""Weight of neurons that join a network, in units of the mean of those that are there."""
+
 GONE = 0.1
 """Neurons with less than this share of delta leave."""
 
@@ -83,6 +86,16 @@ class Sliding:
         wanted = np.sqrt(np.mean((question.loss.targets - question.constant) ** 2))
         mass = wanted / max(np.sqrt(np.mean(features**2) * unit.shape[0]), 1e-300)
         return cls(question, mass * unit, rng.choice([-1.0, 1.0], unit.shape[0]), question.constant)
+
+    @classmethod
+    def continued(cls, question: Question, network: Network, directions: Array, rng: np.random.Generator) -> Sliding:
+        """Start from the neurons of a network and from others, so light that they hardly change its outputs."""
+        gauge, given = question.architecture.gauge(question.rows.dimension), network.balanced()
+        blocks = given.first * np.abs(given.second)[:, None]
+        light = LIGHT * float(np.mean(gauge.value(blocks)))
+        fresh = light * directions / gauge.value(directions)[:, None]
+        signs = np.concatenate([np.sign(given.second), rng.choice([-1.0, 1.0], fresh.shape[0])])
+        return cls(question, np.concatenate([blocks, fresh]), signs, float(given.offset))
 
     def run(self, widths: Array = WIDTHS) -> Iterator[bool]:
         """Follow the minimum through the levels; after every step, whether it was the last one of its level."""

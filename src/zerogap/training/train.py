@@ -138,12 +138,14 @@ def train(
 
 def settled(status: Status, certificate: Certificate, tol: float) -> Status:
     """The final status: success is what the certificate proves, not what a solver thinks."""
-    if status not in (Status.STALLED, Status.OPTIMAL):
+    if status not in (Status.STALLED, Status.OPTIMAL, Status.TIME_LIMIT):
         return status
     if certificate.proved and certificate.gap <= tol:
         return Status.OPTIMAL
-    searched = certificate.estimate is not None and certificate.estimate >= certificate.objective * (1.0 - tol)
-    return Status.SEARCHED if searched else Status.STALLED
+    # The search that follows a time limit may find that there was nothing left to do.
+    if certificate.estimate is not None and certificate.estimate >= certificate.objective * (1.0 - tol):
+        return Status.SEARCHED
+    return Status.STALLED if status is Status.OPTIMAL else status
 
 
 def check_warm_start(question: Question, network: Network, arrangements: Any) -> None:
