@@ -385,9 +385,26 @@ UNSUPPORTED: dict[str, tuple[Any, tuple[int, ...] | None, tuple[str, ...]]] = {
     "control flow": (Branching, (3,), ("Branching", "torch.fx", "nn.Sequential")),
     "a layer twice": (Twice, (3,), ("'fc'", "earlier layer")),
     "arithmetic": (Scaled, (3,), ("mul", "operation")),
+    "a circular padding of vectors": (
+        lambda: nn.Sequential(
+            nn.Unflatten(1, (1, 3)), nn.CircularPad1d((0, 1)), nn.Flatten(), nn.Linear(4, 2), nn.ReLU(), nn.Linear(2, 1)
+        ),
+        (3,),
+        ("'3'", "circular padding"),
+    ),
     "hooks": (hooked, (3,), ("differ", "hooks")),
+    "an embedding": (
+        lambda: nn.Sequential(nn.Embedding(3, 4), nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 1)),
+        (3,),
+        ("'0'", "Embedding", "train_head"),
+    ),
     "a recurrent layer": (lambda: nn.LSTM(3, 2), (3,), ("LSTM",)),
     "a wrong shape": (lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)), (4,), ("'0'", "input_shape")),
+    "windows of unknown size": (
+        lambda: conv(nn.ReLU(), nn.AdaptiveAvgPool2d(2), features=12),
+        None,
+        ("'2'", "AdaptiveAvgPool2d", "input_shape"),
+    ),
     "no shape": (lambda: conv(nn.ReLU(), features=3 * 61 * 59), None, ("input_shape", "channels first")),
     "three dimensions": (
         lambda: nn.Sequential(nn.Conv3d(1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(2, 1)),
@@ -438,7 +455,13 @@ def test_what_cannot_be_exported(call: Any, words: tuple[str, ...]) -> None:
 
 WITHOUT = """
 import sys
-sys.modules["torch"] = sys.modules["onnx"] = sys.modules["onnxruntime"] = None
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "onnx", "onnxruntime"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
 import numpy as np
 import zerogap as zg
 from zerogap import *

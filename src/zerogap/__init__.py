@@ -22,9 +22,26 @@ if TYPE_CHECKING:
         ToleranceError,
         ZerogapError,
     )
+    from zerogap.estimators import (
+        ConvexCNNClassifier,
+        ConvexCNNClassifierCV,
+        ConvexCNNRegressor,
+        ConvexCNNRegressorCV,
+        ConvexMLPClassifier,
+        ConvexMLPClassifierCV,
+        ConvexMLPRegressor,
+        ConvexMLPRegressorCV,
+    )
+    from zerogap.export.audit import Audit
+    from zerogap.export.better import BetterModel
+    from zerogap.export.from_torch import from_torch
+    from zerogap.export.head import TrainedHead, train_head
+    from zerogap.export.objectives import TorchObjective, objective_of
     from zerogap.improvement import Improvement, improve
+    from zerogap.model import Model
     from zerogap.network import Network
     from zerogap.outputs import OutputNetworks
+    from zerogap.regularisation_path import Path, PathPoint, path
     from zerogap.training.copositive import CopositiveResult, train_copositive
     from zerogap.training.frank_wolfe import train_by_frank_wolfe
     from zerogap.training.history import Iteration
@@ -32,10 +49,20 @@ if TYPE_CHECKING:
     from zerogap.training.train import Result, train
 
 _HOMES = {
+    "Audit": "export.audit",
+    "BetterModel": "export.better",
     "CNN": "architectures",
     "Certificate": "certificates.certificate",
     "CircularCNN": "architectures",
     "ClosedForm": "closed_forms",
+    "ConvexCNNClassifier": "estimators",
+    "ConvexCNNClassifierCV": "estimators",
+    "ConvexCNNRegressor": "estimators",
+    "ConvexCNNRegressorCV": "estimators",
+    "ConvexMLPClassifier": "estimators",
+    "ConvexMLPClassifierCV": "estimators",
+    "ConvexMLPRegressor": "estimators",
+    "ConvexMLPRegressorCV": "estimators",
     "CopositiveResult": "training.copositive",
     "DataFileError": "errors",
     "Dataset": "data",
@@ -45,32 +72,51 @@ _HOMES = {
     "LinearCNN": "architectures",
     "MLP": "architectures",
     "MissingExtraError": "errors",
+    "Model": "model",
     "Network": "network",
     "OutputNetworks": "outputs",
+    "Path": "regularisation_path",
+    "PathPoint": "regularisation_path",
     "Result": "training.train",
     "SeparateResult": "training.separate",
     "Status": "errors",
     "ThreeLayerCNN": "architectures",
     "ToleranceError": "errors",
+    "TorchObjective": "export.objectives",
+    "TrainedHead": "export.head",
     "ZerogapError": "errors",
     "certify": "certification",
     "critical_beta": "certification",
     "critical_beta_bounds": "certification",
+    "from_torch": "export.from_torch",
     "improve": "improvement",
     "load_dataset": "data",
+    "objective_of": "export.objectives",
+    "path": "regularisation_path",
     "soft_thresholded_svd": "closed_forms",
     "train": "training.train",
     "train_by_frank_wolfe": "training.frank_wolfe",
     "train_copositive": "training.copositive",
+    "train_head": "export.head",
     "train_separately": "training.separate",
 }
 
 __all__ = [
     "CNN",
     "MLP",
+    "Audit",
+    "BetterModel",
     "Certificate",
     "CircularCNN",
     "ClosedForm",
+    "ConvexCNNClassifier",
+    "ConvexCNNClassifierCV",
+    "ConvexCNNRegressor",
+    "ConvexCNNRegressorCV",
+    "ConvexMLPClassifier",
+    "ConvexMLPClassifierCV",
+    "ConvexMLPRegressor",
+    "ConvexMLPRegressorCV",
     "CopositiveResult",
     "DataFileError",
     "Dataset",
@@ -79,23 +125,32 @@ __all__ = [
     "Iteration",
     "LinearCNN",
     "MissingExtraError",
+    "Model",
     "Network",
     "OutputNetworks",
+    "Path",
+    "PathPoint",
     "Result",
     "SeparateResult",
     "Status",
     "ThreeLayerCNN",
     "ToleranceError",
+    "TorchObjective",
+    "TrainedHead",
     "ZerogapError",
     "certify",
     "critical_beta",
     "critical_beta_bounds",
+    "from_torch",
     "improve",
     "load_dataset",
+    "objective_of",
+    "path",
     "soft_thresholded_svd",
     "train",
     "train_by_frank_wolfe",
     "train_copositive",
+    "train_head",
     "train_separately",
 ]
 

@@ -265,7 +265,7 @@ class Model:
             "model": json.dumps(about),
             "certificate": json.dumps(None if self.certificate is None else self.certificate.to_dict()),
         }
-        write_atomically(path, save({name: np.ascontiguousarray(part) for name, part in tensors.items()}, metadata))
+        write_atomically(path, save({name: np.asarray(part, order="C") for name, part in tensors.items()}, metadata))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Model:

@@ -76,7 +76,9 @@ def in_classes(raw: RawData, names: tuple[str, ...]) -> Dataset:
     DataFileError
         Inputs without labels.
     """
-    _task(raw, "classification", chosen=True)
+    if raw.task == "regression":
+        expected = f"classes among {', '.join(names[:12])}"
+        raise InputError(f"targets of {raw.name}", "numbers to fit", expected, "use data of the model's kind")
     found = _Labels.of(raw)
     lookup = {name: place for place, name in enumerate(names)}
     for place in np.unique(found.codes):

@@ -1,6 +1,6 @@
 """What all estimators share: from arrays or frames to a certified network, and back to predictions.
 
-    X, y -> distinct samples, scaled -> ``zg.train`` -> ``zg.Model`` -> predictions in the units and classes of y
+X, y -> distinct samples, scaled -> ``zg.train`` -> ``zg.Model`` -> predictions in the units and classes of y
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from zerogap.estimators.problem import Problem
 from zerogap.estimators.progress import GapProgress, digits
 from zerogap.estimators.samples import Samples
 from zerogap.model import Model, Task
+from zerogap.network import Network
 from zerogap.training.train import Result
 from zerogap.validation import one_of, positive, shown
 
@@ -88,7 +89,7 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
         ConvergenceWarning
             If training ended before the gap was met.
         """
-        context = self._init_callback_context(max_subtasks=len(digits(positive("tol", self.tol))))
+        context = self._init_callback_context(max_subtasks=self._tasks())
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         self._fit(self._problem(X, y, sample_weight), context)
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
@@ -105,13 +106,21 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
         standardise = one_of("standardise", self.standardise, (True, False))
         return problem.standardised(together=self._images) if standardise else problem
 
+    def _tasks(self) -> int:
+        """Subtasks of a fit, for callbacks."""
+        return len(digits(positive("tol", self.tol)))
+
     def _fit(self, problem: Problem, context: Any) -> None:
-        """Train on a problem and set the fitted attributes."""
-        beta = problem.beta(self.beta)
+        """Choose beta, train, and set the fitted attributes."""
         start = getattr(self, "network_", None) if one_of("warm_start", self.warm_start, (True, False)) else None
+        self._train(problem, problem.beta(self.beta), context, start)
+
+    def _train(self, problem: Problem, beta: float, context: Any, start: Network | None = None) -> None:
         progress = GapProgress(self, context, self.tol) if getattr(self, "_skl_callbacks", None) else None
         architecture = self._architecture(problem.shape)
-        self._learn(problem, beta, problem.train(architecture, beta, warm_start=start, callback=progress, **self._effort))
+        self._learn(
+            problem, beta, problem.train(architecture, beta, warm_start=start, callback=progress, **self._effort)
+        )
 
     @property
     def _effort(self) -> dict[str, Any]:

@@ -62,8 +62,6 @@ class _Images(ConvexEstimator):
         )
 
 
-
-
 class ConvexCNNRegressor(Regression, _Images):
     """The best two-layer convolutional ReLU network for numbers, with any number of filters, and a certificate.
 

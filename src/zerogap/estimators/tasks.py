@@ -65,7 +65,9 @@ class Classification(ClassifierMixin, ConvexEstimator):  # type: ignore[misc]
         if kind == "multilabel-indicator":
             loss = "logistic" if loss == "auto" else loss
             if loss not in ("logistic", "squared"):
-                raise InputError("loss", f"{loss!r} for labels", "'auto', 'logistic' or 'squared'", "choose one of these")
+                raise InputError(
+                    "loss", f"{loss!r} for labels", "'auto', 'logistic' or 'squared'", "choose one of these"
+                )
             self.classes_ = np.arange(y.shape[1])
             return 2.0 * np.asarray(y, dtype=np.float64) - 1.0, "labels", loss
         if kind == "multiclass-multioutput":
@@ -97,13 +99,13 @@ class Classification(ClassifierMixin, ConvexEstimator):  # type: ignore[misc]
             return np.asarray(outputs >= 0.0, dtype=np.int64)
         return np.asarray(self.classes_[predicted_classes(outputs)])
 
-    @available_if(_probabilistic)
+    @available_if(_probabilistic)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Array:
         """Probabilities (n, C) of the classes, or (n, L) of the labels, for inputs X as in ``fit``."""
         outputs = self._outputs(X)
         return self.model_.probabilities_of(outputs)
 
-    @available_if(_probabilistic)
+    @available_if(_probabilistic)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> Array:
         """Logarithms of ``predict_proba``."""
         with np.errstate(divide="ignore"):

@@ -89,7 +89,7 @@ def _climb(columns, rows, coefficients, points, q, width, steps):
 
 @njit(cache=True, nogil=True)
 def _gradients(columns, rows, coefficients, points, width):
-    """g (B,) at the points (B, p), each ReLU replaced by a parabola within `width` of its kink, and gradients (B, p)."""
+    """g (B,) and its gradients at the points (B, p), each ReLU a parabola within `width` of its kink."""
     active = np.dot(points, columns)
     values = _smoothed(active, coefficients, width)
     return values, np.dot(active, rows)

@@ -89,7 +89,8 @@ def search(form: Form, residual: Array, starts: Array) -> Maxima:
             reached[k :: len(COARSE)] = kernels.ascend(rough, slopes.astype(np.float32), turn, q, widths, STEPS)
             points[k :: len(COARSE)] = turn
         best = np.argsort(-reached, kind="stable")[: max(LEAST, int(PROMISING * reached.size))]
-        points = points[best]
+        # Of length one in full precision again.
+        points = points[best] / np.linalg.norm(points[best, :q], axis=1, keepdims=True)
         values.append(kernels.ascend(columns, slopes, points, q, FINE, STEPS))
         found.append(points)
         signs.append(np.full(points.shape[0], sign))

@@ -10,7 +10,7 @@ import numpy as np
 from zerogap.report.pictures import new_figure, write_figure
 
 if TYPE_CHECKING:
-    from zerogap.path import Path
+    from zerogap.regularisation_path import Path
 
 
 def path_picture(path: Path, file: FilePath) -> None:

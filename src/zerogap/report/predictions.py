@@ -85,7 +85,8 @@ class Predicted:
         if labels.dtype.kind != "f" or labels.shape != self.outputs.shape:
             got = "names of classes" if labels.dtype.kind != "f" else f"targets of shape {labels.shape}"
             expected = f"numbers of shape {self.outputs.shape}, as the outputs of this file"
-            raise InputError(f"targets of {self.raw.name}", got, expected, "use data like those of the training")
+            remedy = "use data like those of the training, or a model file that names classes"
+            raise InputError(f"targets of {self.raw.name}", got, expected, remedy)
         return "R2", r_squared(labels, self.outputs)
 
     def columns(self) -> dict[str, NDArray[Any]]:

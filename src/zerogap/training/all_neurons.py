@@ -30,6 +30,9 @@ Array = NDArray[np.float64]
 WORK = 6e9
 """Products and sums that the curvature of a cold start may take, about."""
 
+SLIDES = 3
+"""Times that neurons slide, at most, before the program over their cells is solved: with what search has found."""
+
 FRESH = 4
 """Of the neurons of a cold start, one in so many joins those of a warm start."""
 
@@ -91,13 +94,23 @@ class GlobalRun:
                 return
             if warm_start is not None and warm_start.architecture == self.question.architecture:
                 self._given = warm_start
-            given = warm_start if warm_start is not None and warm_start.width else None
-            width = self._width() if given is None else max(1, min(self._width() // FRESH, self._width() - given.width))
-            for sliding in self.generation.warm_by_sliding(width, given):
-                if self._take_sliding(sliding):
+            given, found = warm_start, None
+            if given is not None and not given.width:
+                # Near the critical beta: of a network without neurons search tells which ones it lacks.
+                self._slid, self._lowest, given = given, self.referee.objective(given), None
+                found = self._missing()
+                if self.status is not Status.STALLED:
                     return
-            if self._settled():
-                return
+            width = self._width() if given is None else max(1, min(self._width() // FRESH, self._width() - given.width))
+            for _ in range(SLIDES):
+                for sliding in self.generation.warm_by_sliding(width, given, found):
+                    if self._take_sliding(sliding):
+                        return
+                given, found = self._slid, self._missing()
+                if self.status is not Status.STALLED:
+                    return
+                if found is None:
+                    break
             for item in self.generation.rounds():
                 if self._take_round(item) if isinstance(item, Round) else self._take_iterate(item):
                     break
@@ -128,19 +141,20 @@ class GlobalRun:
             self._record(0.0, sliding.signs.size)
         return self._overdue()
 
-    def _settled(self) -> bool:
-        """Whether the neurons that have slid meet the tolerance as far as search can tell, and no proof is wanted.
+    def _missing(self) -> Array | None:
+        """Neurons that those lack which have slid; success where these meet the tolerance, as far as search can tell.
 
-        Their residual is that of a smooth loss at rest; the program over their cells would sharpen both.
+        None where only the program over their cells helps: if a proof is wanted, if the loss has kinks, at which the
+        residual of a network says little, or if nothing is missing but accuracy.
         """
         if self.effort > self._proving or self._slid is None or not self.question.loss.smooth:
-            return False
-        dual, gap = self.generation.suggested(self._slid, self._lowest)
-        if not gap <= self.tol:
-            return False
-        self.dual, self.status = dual, Status.OPTIMAL
-        self._record(0.0, self._slid.width)
-        return True
+            return None
+        dual, gap, worth = self.generation.suggested(self._slid, self._lowest)
+        if gap <= self.tol:
+            self.dual, self.status = dual, Status.OPTIMAL
+            self._record(0.0, self._slid.width)
+            return None
+        return worth if worth.shape[0] and gap > 2.0 * self.tol else None
 
     def _take_iterate(self, iterate: Iterate) -> bool:
         self._best = iterate if self._best is None or iterate.primal < self._best.primal else self._best

@@ -44,8 +44,8 @@ INWARD = 0.5
 NEAR = 0.3
 """Distance of the starts around neurons in use."""
 
-SKIPPED = 2
-"""The widest levels are left out where sliding starts from a network."""
+SKIPPED = 2, 4
+"""So many of the widest levels are left out where sliding starts from a network: with random neurons, or known ones."""
 
 REMEMBERED = 200
 """Maxima of a search that are starts of the next one, at most."""
@@ -162,16 +162,28 @@ class Generation:
         # The dual point that the proof refused, and what search believed its price to be.
         self._dual, self._known = None, np.concatenate([direction[None], self._known])
 
-    def warm_by_sliding(self, width: int, network: Network | None = None) -> Iterator[Sliding | None]:
-        """Start from the cells in which so many random neurons come to rest, next to those of a network if there is
-        one; yields after every step, with the neurons whenever a level of smoothing is done.
+    def warm_by_sliding(
+        self, width: int, network: Network | None = None, directions: Array | None = None
+    ) -> Iterator[Sliding | None]:
+        """Start from the cells in which neurons come to rest; yields after every step, with the neurons whenever a
+        level of smoothing is done.
+
+        Parameters
+        ----------
+        width : int
+            Random neurons.
+        network : Network, optional
+            Its neurons slide along.
+        directions : (k, p) float64, optional
+            Known to be worth more than they cost: they take the place of the random neurons.
         """
-        directions = random_starts(self._form, width, self._rng)
-        if network is None:
+        known = directions is not None
+        directions = random_starts(self._form, width, self._rng) if directions is None else directions
+        if network is None or not network.width:
             sliding, widths = Sliding.scattered(self._question, directions, self._rng), WIDTHS
         else:
             sliding = Sliding.continued(self._question, network, directions, self._rng)
-            widths = WIDTHS[SKIPPED:]
+            widths = WIDTHS[SKIPPED[known] :]
         for done in sliding.run(widths):
             yield sliding if done else None
         if sliding.signs.size:
@@ -227,16 +239,21 @@ class Generation:
         self._known = maxima.directions[first_of_each(self._question.walls.signs(maxima.directions))[:REMEMBERED]]
         return maxima, dual, thorough
 
-    def suggested(self, network: Network, objective: float) -> tuple[Dual, float]:
-        """The dual point of a network's own residual, and the relative gap if no neuron has a larger price."""
+    def suggested(self, network: Network, objective: float) -> tuple[Dual, float, Array]:
+        """The dual point of a network's own residual, the relative gap if no neuron has a larger price, and neurons
+        that are worth more than they cost.
+        """
         used = network.balanced().first
         residual = -self._question.loss.gradient(network.outputs(self._question.rows))
-        dual = Dual(residual, self._revisit(residual, used).price)
-        dual = self._doubted(objective, dual, used)[1]
-        return dual, self._gap_of(objective, dual)
+        maxima = self._revisit(residual, used)
+        more, dual, _ = self._doubted(objective, Dual(residual, maxima.price), used)
+        maxima = maxima.union(more) if more.values.size else maxima.union(self._search(residual, used))
+        worth = maxima.directions[maxima.values > self._question.beta * (1.0 + 0.05 * self._tol)]
+        fresh = first_of_each(self._question.walls.signs(worth))[:NEW_CELLS]
+        return dual, self._gap_of(objective, dual), worth[np.sort(fresh)]
 
     def _doubted(self, primal: float, dual: Dual, used: Array) -> tuple[Maxima, Dual, bool]:
-        """Further searches before a small gap is believed: maxima, what is left of the dual point, whether all agreed."""
+        """Further searches before a small gap is believed: their maxima, the dual point after them, and if it held."""
         affordable = AFFORDABLE * min(1.0, TIGHT / self._tol)
         batches = max(1, min(BATCHES, int(affordable / max(1, self._starts * self._form.rows.size))))
         tried, maxima = 0, Maxima(np.zeros(0), used[:0], np.zeros(0))

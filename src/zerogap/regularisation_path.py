@@ -1,6 +1,6 @@
 """path: networks along the weight decay, each one started from its neighbour.
 
-    N(beta_1), N(beta_2), ...    for beta_1 > beta_2 > ...,    the neurons of N(beta_k) naming the first cells of N(beta_k+1)
+    N(beta_1), N(beta_2), ...   for beta_1 > beta_2 > ...,   where the neurons of N(beta_k) start those of N(beta_k+1)
 
 The largest beta of interest is the critical one, from which on the network without neurons is optimal.
 """
@@ -21,6 +21,7 @@ from zerogap.architectures import Architecture
 from zerogap.certification import critical_beta, critical_beta_bounds
 from zerogap.errors import InputError, Status
 from zerogap.question import Question
+from zerogap.training.recovery import empty_network
 from zerogap.training.train import Result, train
 from zerogap.validation import file_path, finite_array, generator, integer, positive, real_between, shown
 
@@ -202,6 +203,8 @@ def path(
     values = falling_betas(architecture, X, y, betas, ratio, arrangements=arrangements, **common)
     warm = isinstance(arrangements, str) and arrangements == "generate" and not architecture.linear
     points: list[PathPoint] = []
+    # The first beta is at least near the critical one, where the network without neurons is a good start.
+    start = empty_network(Question.of(architecture, X, y, beta=1.0, **common)) if warm and np.ndim(betas) == 0 else None
     for beta in values:
         left = limit - (time.monotonic() - started)
         if points and left <= 0.0:
@@ -215,10 +218,11 @@ def path(
             tol=tol,
             max_time=None if left == np.inf else max(left, 1e-3),
             prove=prove,
-            warm_start=points[-1].result.network if warm and points else None,
+            warm_start=start,
             random_state=rng,
             **common,
         )
+        start = result.network if warm else None
         points.append(PathPoint(float(beta), result, None if judged is None else judged(result)))
         if (callback is not None and callback(points[-1])) or result.status is Status.INTERRUPTED:
             break

@@ -1,0 +1,1 @@
+"""The commands of ``zerogap``, one a file; ``zerogap.cli`` puts them together."""
