@@ -48,8 +48,8 @@ def test_fit_writes_everything(run, tmp_path: Path) -> None:
         assert word in text
     written = {path.name for path in out.iterdir()}
     assert written == {
-        "network.safetensors", "certificate.json", "training-data.npz", "history.json", "summary.json", "gap.png",
-        "filters.png",
+        "model.safetensors", "network.safetensors", "certificate.json", "training-data.npz", "history.json",
+        "summary.json", "gap.png", "filters.png",
     }  # fmt: skip
     contents = json.loads(report.read_text())
     assert contents["proved"]

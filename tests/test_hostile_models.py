@@ -266,7 +266,7 @@ def padded(padding: int, stride: int) -> zg.Model:
 
 @pytest.mark.parametrize(("padding", "stride"), [(10**9, 1), (10**8, 10**8), (10**30, 1), (1, 10**30)])
 def test_padding_without_end_is_refused_before_it_is_made(padding: int, stride: int) -> None:
-    with pytest.raises(zg.InputError, match="padding|stride"):
+    with pytest.raises(zg.InputError, match=r"padding|stride"):
         padded(padding, stride).predict(np.ones((2, 4, 4)))
 
 

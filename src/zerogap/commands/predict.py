@@ -38,10 +38,8 @@ def predict(
         console.print(f"{len(raw.X)} predictions for {plain(raw.name)} written to {plain(str(out))}")
     else:
         console.print(predicted.table())
-        if not predicted.whole():
-            console.print(
-                f"the first of {len(raw.X)} samples and {len(predicted.columns())} columns; --out FILE has all"
-            )
+        if hidden := predicted.hidden():
+            console.print(f"{hidden}: --out FILE writes all")
     try:
         score = predicted.score()
     except InputError as error:

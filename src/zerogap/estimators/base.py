@@ -172,7 +172,7 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
             f"{result.status.value.capitalize()}. Three remedies: (1) allow more time (now {limits}); "
             f"(2) raise beta (now {self.beta_:.3g}): the problem gets easier and the network smaller; (3) raise tol"
         )
-        warnings.warn(message, ConvergenceWarning, stacklevel=6)
+        warnings.warn(message, ConvergenceWarning, stacklevel=7)
 
     # -- predictions -------------------------------------------------------------------------------
 
@@ -206,7 +206,11 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
             remedy = "load it with its own class, or with zg.Model.load"
             raise DataFileError(f"model file {path}", f"an estimator {shown(about.get('name'))}", cls.__name__, remedy)
         try:
-            estimator = cls().set_params(**about["parameters"])
+            # JSON has no tuples.
+            parameters = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in about["parameters"].items()
+            }
+            estimator = cls().set_params(**parameters)
             estimator._restore(model, about)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             remedy = "pass a file written by this version"

@@ -51,9 +51,9 @@ class ConvexMLPRegressorCV(CrossValidation, ConvexMLPRegressor):
 
     def __init__(
         self,
-        betas: Any = 15,
+        betas: Any = 20,
         *,
-        ratio: float = 1e-2,
+        ratio: float = 2e-3,
         cv: Any = None,
         patience: int = 2,
         n_jobs: int | None = None,
@@ -99,9 +99,9 @@ class ConvexMLPClassifierCV(CrossValidation, ConvexMLPClassifier):
 
     def __init__(
         self,
-        betas: Any = 15,
+        betas: Any = 20,
         *,
-        ratio: float = 1e-2,
+        ratio: float = 2e-3,
         cv: Any = None,
         patience: int = 2,
         n_jobs: int | None = None,
@@ -153,9 +153,9 @@ class ConvexCNNRegressorCV(CrossValidation, ConvexCNNRegressor):
 
     def __init__(
         self,
-        betas: Any = 15,
+        betas: Any = 20,
         *,
-        ratio: float = 1e-2,
+        ratio: float = 2e-3,
         cv: Any = None,
         patience: int = 2,
         n_jobs: int | None = None,
@@ -219,9 +219,9 @@ class ConvexCNNClassifierCV(CrossValidation, ConvexCNNClassifier):
 
     def __init__(
         self,
-        betas: Any = 15,
+        betas: Any = 20,
         *,
-        ratio: float = 1e-2,
+        ratio: float = 2e-3,
         cv: Any = None,
         patience: int = 2,
         n_jobs: int | None = None,

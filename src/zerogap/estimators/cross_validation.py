@@ -94,8 +94,8 @@ class CrossValidation(ConvexEstimator):
         samples, folds, classes = problem.samples, 5 if self.cv is None else int(self.cv), problem.task == "classes"
         count = len(samples.weights)
         if not 2 <= folds <= count:
-            expected = f"from 2 to {count}, the number of distinct samples"
-            raise InputError("cv", f"{folds} folds", expected, "pass fewer folds, or more data")
+            got, expected = f"{folds} folds for n_samples={count} distinct samples", f"from 2 to {max(count, 2)} folds"
+            raise InputError("cv", got, expected, "pass fewer folds, or more data")
         labels = _labels(problem)
         # Where a class is rarer than folds are, folds cannot all hold a share of it.
         stratified = classes and np.unique(labels, return_counts=True)[1].min() >= folds

@@ -31,6 +31,8 @@ Array = NDArray[np.float64]
 MOST_ROWS, MOST_COLUMNS = 10, 8
 """More than these are not printed."""
 
+PROBABILITY = "probability of "
+
 SUFFIXES = (".csv", ".npy", ".npz")
 
 
@@ -97,12 +99,12 @@ class Predicted:
             columns = {f"prediction {place}": column for place, column in enumerate(found.T, start=1)}
         if shares is not None:
             names = self.model.names or tuple(str(place + 1) for place in range(shares.shape[1]))
-            columns |= {f"probability of {name}": share for name, share in zip(names, shares.T, strict=True)}
+            columns |= {f"{PROBABILITY}{name}": share for name, share in zip(names, shares.T, strict=True)}
         return columns
 
     def table(self) -> Table:
-        """The first rows and columns, beside the targets where there is one for each sample."""
-        columns, labels = self.columns(), self.raw.labels
+        """The first rows and columns, beside the targets where there is one for each sample; p(c) is a probability."""
+        columns, labels = {_brief(name): column for name, column in self.columns().items()}, self.raw.labels
         if labels is not None and labels.ndim == 1:
             columns = {"target": labels, **columns}
         shown = list(columns.items())[:MOST_COLUMNS]
@@ -111,9 +113,11 @@ class Predicted:
             table.add_row(str(row + 1), *[_short(_text(column[row], "{:.6g}")) for _, column in shown])
         return table
 
-    def whole(self) -> bool:
-        """Whether ``table`` shows everything."""
-        return len(self.outputs) <= MOST_ROWS and len(self.columns()) < MOST_COLUMNS
+    def hidden(self) -> str:
+        """What ``table`` leaves out, as text; empty if it shows everything."""
+        rows, columns = len(self.outputs) - MOST_ROWS, len(self.columns()) + 1 - MOST_COLUMNS
+        left = [f"{rows} more samples"] if rows > 0 else []
+        return ", ".join([*left, f"{columns} more columns"] if columns > 0 else left)
 
     def write(self, path: Path) -> None:
         """Write all predictions, whole or not at all.
@@ -160,6 +164,11 @@ def checked_suffix(path: Path) -> str:
     if suffix not in SUFFIXES:
         raise InputError("--out", repr(path.name), f"a name with {', '.join(SUFFIXES)}", "choose one of these suffixes")
     return suffix
+
+
+def _brief(name: str) -> str:
+    """The name of a column, short enough for a table."""
+    return f"p({name.removeprefix(PROBABILITY)})" if name.startswith(PROBABILITY) else name
 
 
 def _text(value: Any, number: str) -> str:
