@@ -316,6 +316,19 @@ def test_bad_input_of_predict(run, flowers: Path, tmp_path: Path, arguments: lis
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("error", [MemoryError(), MemoryError("Unable to allocate 9 GiB")])
+def test_too_little_memory_is_one_message(
+    run, flowers: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def load(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("zerogap.commands.predict.load_inputs", load)
+    code, out, message = run("predict", flowers / "model.safetensors", "iris")
+    assert (code, out) == (2, "")
+    assert message == f"error: {str(error) or 'not enough memory: use fewer samples, or a smaller network'}"
+
+
 # -- certify -------------------------------------------------------------------------------------------
 
 

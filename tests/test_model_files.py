@@ -97,6 +97,21 @@ def test_a_file_says_what_it_is(tmp_path: Path) -> None:
     assert names == {"first", "second", "offset", "inputs.centre", "inputs.scale"}
 
 
+def test_another_program_can_write_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program of docs/model-files.md, which knows the standard library only."""
+    page = (Path(__file__).parents[1] / "docs" / "model-files.md").read_text()
+    program = page.split("## A file by hand")[1].split("```python")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(program, {})
+    read = zg.Model.load("model.safetensors")
+    X = np.array([[12.0, 20.0], [8.0, 32.0], [10.0, 16.0]])
+    Z = (X - [10.0, 20.0]) / [2.0, 4.0]
+    f = np.maximum(Z @ [1.0, 0.0] + 0.5, 0.0) - 3.0 * np.maximum(Z @ [-1.0, 2.0], 0.0)
+    assert read.outputs(X).tolist() == f.tolist()
+    assert read.predict(X).tolist() == ["yes" if value >= 0.0 else "no" for value in f]
+    np.testing.assert_allclose(read.probabilities(X)[:, 1], 1.0 / (1.0 + np.exp(-f)))
+
+
 def test_a_network_file_is_a_model_without_surroundings(tmp_path: Path) -> None:
     network = model("several numbers").network
     network.save(tmp_path / "network.safetensors")

@@ -1,4 +1,4 @@
-"""The command line: ``zerogap fit``, ``predict``, ``certify``, ``check`` and ``datasets``.
+"""The command line: ``zerogap fit``, ``path``, ``predict``, ``certify``, ``check`` and ``datasets``.
 
 Exit codes: 0 if the gap asked for was met, or if none was asked for; 1 if not; 2 for bad usage or bad input.
 """
@@ -13,6 +13,7 @@ from zerogap.commands.certify import certify
 from zerogap.commands.check import check
 from zerogap.commands.datasets import datasets
 from zerogap.commands.fit import fit
+from zerogap.commands.path import path
 from zerogap.commands.predict import predict
 from zerogap.errors import ZerogapError
 from zerogap.report.console import errors, plain
@@ -20,7 +21,7 @@ from zerogap.report.console import errors, plain
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Neural networks trained to proven global optimality."
 )
-for command in (fit, predict, certify, check, datasets):
+for command in (fit, path, predict, certify, check, datasets):
     app.command()(command)
 
 
