@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -293,3 +294,10 @@ def test_options_are_checked(what: str, kind: type, options: dict[str, Any]) -> 
 def test_windows_that_do_not_fit_are_named() -> None:
     with pytest.raises(zg.InputError, match="window"):
         zg.train(zg.CNN(2, pooling="max", window=4), X5, Y5, beta=0.1)
+
+
+def test_numbers_of_numpy_are_options_like_any_other(tmp_path: Path) -> None:
+    architecture = zg.CNN((np.int64(2), np.int64(1)), stride=np.int32(1), slope=np.float64(0.1))
+    network = zg.Network(architecture, [[1.0, 2.0, 0.0]], [1.0])
+    network.save(tmp_path / "network.safetensors")
+    assert zg.Network.load(tmp_path / "network.safetensors").architecture == architecture

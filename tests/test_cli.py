@@ -10,24 +10,8 @@ import numpy as np
 import pytest
 
 import zerogap as zg
-from zerogap.cli import main
 
 TINY = ["planted:n=24,d=2", "--cells", "12", "--beta", "0.1"]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command line in this process: (exit code, standard output, standard error)."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["zerogap", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        code = caught.value.code
-        return int(code or 0), captured.out, " ".join(captured.err.split())
-
-    return call
 
 
 def test_fit_writes_everything(run, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def certify(
     y: Any,
     *,
     loss: str = ...,
-    beta: float = ...,
+    beta: float | None = ...,
     arrangements: int | str | Any | None = ...,
     prove: bool | float = ...,
     tol: float = ...,
@@ -51,7 +51,7 @@ def certify(
     y: Any,
     *,
     loss: Any = ...,
-    beta: float = ...,
+    beta: float | None = ...,
     arrangements: int | str | Any | None = ...,
     prove: bool | float = ...,
     tol: float = ...,
@@ -68,7 +68,7 @@ def certify(
     y: Any,
     *,
     loss: Any = "squared",
-    beta: float = 1.0,
+    beta: float | None = None,
     arrangements: int | str | Any | None = None,
     prove: bool | float = 30.0,
     tol: float = 1e-4,
@@ -86,7 +86,7 @@ def certify(
         ``zg.from_torch`` takes, with X and y, arrays or tensors, in the layout of torch (channels first).
     X, y, loss, beta, sample_weight
         As in ``train``; beta is the weight decay that the network was trained with, in the convention
-        of ``train``.
+        of ``train``; 1 by default. A torch model needs it or `weight_decay`.
     arrangements : optional
         As in ``train``. By default all cells if there are at most 5000 of them, else "generate" (both of
         scope ``global``), and for gated networks their own gates. To cells that are listed, those of the
@@ -131,6 +131,7 @@ def certify(
     if weight_decay is not None or decay_biases is not None:
         raise InputError("weight_decay", "one for a zg.Network", "None", "pass beta (zg.objective_of converts)")
     seconds = seconds_of("prove", prove)
+    beta = 1.0 if beta is None else beta
     question = Question.of(network.architecture, X, y, loss=loss, beta=beta, sample_weight=sample_weight)
     network.on(network.checked(question).rows)
     tol = positive("tol", tol)

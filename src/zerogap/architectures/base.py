@@ -200,8 +200,14 @@ class Architecture(ABC):
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments and the class name, ready for JSON."""
-        options = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-        return {"kind": type(self).__name__, **options}
+        return {"kind": type(self).__name__, **{name: _plain(value) for name, value in asdict(self).items()}}
+
+
+def _plain(value: Any) -> Any:
+    """An option as JSON keeps it: tuples as lists, numbers of NumPy as those of Python."""
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

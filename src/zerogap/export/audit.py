@@ -159,8 +159,6 @@ def audit(
         expected = "None: a criterion of torch does not say how it counts them"
         remedy = "give CrossEntropyLoss class weights, or certify zg.from_torch(model)"
         raise InputError("sample_weight", "an array", expected, remedy)
-    if weight_decay is not None and beta == 1.0:
-        beta = None  # the default of zg.certify
     inputs = numbers("X", X)
     if inputs.ndim < 2:
         raise InputError("X", f"shape {inputs.shape}", "one input for each sample", "pass X.reshape(-1, 1)")

@@ -25,7 +25,7 @@ PROMISING = 0.25
 """Share of the starts that is followed to the end."""
 
 LEAST = 200
-"""At least so many are followed, if there are."""
+"""At least so many are followed to the end, if there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class Maxima:
         return Maxima(values[order], directions, np.concatenate([self.signs, other.signs])[order])
 
 
-def search(form: Form, residual: Array, starts: Array) -> Maxima:
+def search(form: Form, residual: Array, starts: Array, least: int = LEAST) -> Maxima:
     """Local ascent of the price from each start, for both signs of the residual.
 
     Parameters
@@ -68,6 +68,8 @@ def search(form: Form, residual: Array, starts: Array) -> Maxima:
     residual : (n,) float64
     starts : (k, p) float64
         Directions, not zero in the coordinates with a norm.
+    least : int
+        So many are followed to the end, at least, if there are.
 
     Returns
     -------
@@ -88,7 +90,7 @@ def search(form: Form, residual: Array, starts: Array) -> Maxima:
             turn = points[k :: len(COARSE)].copy()
             reached[k :: len(COARSE)] = kernels.ascend(rough, slopes.astype(np.float32), turn, q, widths, STEPS)
             points[k :: len(COARSE)] = turn
-        best = np.argsort(-reached, kind="stable")[: max(LEAST, int(PROMISING * reached.size))]
+        best = np.argsort(-reached, kind="stable")[: max(least, int(PROMISING * reached.size))]
         # Of length one in full precision again.
         points = points[best] / np.linalg.norm(points[best, :q], axis=1, keepdims=True)
         values.append(kernels.ascend(columns, slopes, points, q, FINE, STEPS))

@@ -18,7 +18,7 @@ from zerogap.arrangements import Cells, cells_of_gates
 from zerogap.arrangements.cells import first_of_each
 from zerogap.network import Network
 from zerogap.oracles.form import Form
-from zerogap.oracles.search import Maxima, random_starts, search
+from zerogap.oracles.search import LEAST, Maxima, random_starts, search
 from zerogap.program import Program
 from zerogap.question import Question
 from zerogap.solvers import Iterate, make_solver
@@ -36,7 +36,7 @@ AFFORDABLE = 2e7
 """Entries of the rows, over all starts of a search, that may be visited in one ascent step."""
 
 TIGHT = 1e-3
-"""Above this tolerance the search before a gap is believed is shorter in proportion."""
+"""Above this tolerance the search before a gap is believed is shorter: in all, in proportion; each part by its root."""
 
 INWARD = 0.5
 """Prices are also asked for so far on the way from the last residual to the best one so far."""
@@ -131,7 +131,10 @@ class Generation:
         starts: int = STARTS,
         solver: str = "interior_point",
     ) -> None:
-        self._question, self._form, self._tol, self._rng, self._starts = question, form, tol, rng, starts
+        self._question, self._form, self._tol, self._rng = question, form, tol, rng
+        ease = min(1.0, TIGHT / tol)
+        self._starts, self._least = max(1, int(starts * ease**0.5)), max(1, int(LEAST * ease**0.5))
+        self._affordable = AFFORDABLE * ease
         self._solver = solver
         self._cells: Cells | None = None
         self._gap = FIRST_GAP
@@ -254,8 +257,7 @@ class Generation:
 
     def _doubted(self, primal: float, dual: Dual, used: Array) -> tuple[Maxima, Dual, bool]:
         """Further searches before a small gap is believed: their maxima, the dual point after them, and if it held."""
-        affordable = AFFORDABLE * min(1.0, TIGHT / self._tol)
-        batches = max(1, min(BATCHES, int(affordable / max(1, self._starts * self._form.rows.size))))
+        batches = max(1, min(BATCHES, int(self._affordable / max(1, self._starts * self._form.rows.size))))
         tried, maxima = 0, Maxima(np.zeros(0), used[:0], np.zeros(0))
         while self._gap_of(primal, dual) <= self._tol and tried < batches:
             found = self._search(dual.residual, used)
@@ -276,11 +278,11 @@ class Generation:
             centres = used[self._rng.integers(used.shape[0], size=near.shape[0])]
             near *= NEAR / gauge.value(near)[:, None]
             near += centres / gauge.value(centres)[:, None]
-        return search(self._form, residual, fresh)
+        return search(self._form, residual, fresh, self._least)
 
     def _revisit(self, residual: Array, used: Array) -> Maxima:
         """Maxima of the price met from the neurons in use, and from the maxima of the last round."""
-        return search(self._form, residual, np.concatenate([used, self._known]))
+        return search(self._form, residual, np.concatenate([used, self._known]), self._least)
 
     def _bound(self, dual: Dual) -> float:
         """The bound that a dual point would give if no neuron had a larger price."""
