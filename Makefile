@@ -10,7 +10,7 @@ demo: $(VENV)/demo.stamp
 	    --out demo-out --json demo-out/certificate-with-scores.json
 
 test: $(VENV)/test.stamp lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

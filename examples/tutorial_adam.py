@@ -147,7 +147,7 @@ def drawn(trials, file):
         panel.set_yscale("linear" if close else "log")
         panel.set_ylim(*(0.996 * bound, 1.04 * bound) if close else (0.6 * bound, None))
         panel.set(xscale="log", xlabel="epochs", title=f"{trial.components} components")
-        panel.set_xlim(1, None)
+        panel.set_xlim(max(1.0, len(trial.curves[RATE]) / 30.0) if close else 1.0, None)
         panel.legend(fontsize=7, loc="upper right")
     figure.savefig(file, dpi=90)
 
@@ -159,6 +159,8 @@ def main(arguments=None):
     parser.add_argument("--seconds", type=float, default=30.0, help="for each proof, and for each better network")
     parser.add_argument("--out", type=Path, help="folder for tutorial-adam.png")
     options = parser.parse_args(arguments)
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
     trials = []
     for components in options.components:
         for output_bias in (True, False):

@@ -6,9 +6,9 @@ Two sets so small that neurons can be seen. On a line a network is a piecewise l
 its kinks; in the plane a neuron is a line, on one side of which it is active. Along the weight decay beta, from the
 critical value down, best networks gain neurons: how many, where, and how do we know that none is missing?
 
-In one dimension the proof itself can be drawn. The price of a neuron is what a little of it takes off the loss, as long
-as it costs beta: in an optimal network no neuron of any kink is worth more than beta, and those that are in use are
-worth exactly that. `--out` draws functions with their kinks, the prices below them, and the lines in the plane.
+On a line optimality itself can be drawn. The price of a neuron is the rate at which a little of it lowers the loss, and
+its cost is beta: beside an optimal network no neuron, wherever its kink, has a price above beta, and those in use have
+exactly that one. `--out` draws functions with their kinks, the prices below them, and the lines in the plane.
 """
 
 from __future__ import annotations
@@ -110,9 +110,8 @@ def lines(network):
 
 def told(path, places):
     """Print one line for every beta."""
-    print(
-        "| beta | objective | proved bound | gap, scope, proof | neurons | at | where |\n|---|---|---|---|---|---|---|"
-    )
+    print("| beta | objective | proved bound | gap, scope, proof | neurons | at | where |")
+    print("|---|---|---|---|---|---|---|")
     for point in path:
         certificate, network = point.result.certificate, point.result.network
         found = places(network)
@@ -192,6 +191,8 @@ def main(arguments=None):
     parser.add_argument("--seconds", type=float, default=30.0, help="for each proof")
     parser.add_argument("--out", type=Path, help="folder for tutorial-kinks.png and tutorial-lines.png")
     options = parser.parse_args(arguments)
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
     settings = {"betas": options.betas, "tol": TOL, "prove": options.seconds}
 
     X, y = line()

@@ -137,11 +137,11 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
 
     def _learn(self, problem: Problem, beta: float, result: Result) -> None:
         """Set the fitted attributes, and warn if the tolerance was not met."""
-        parameters = {name: value for name, value in self.get_params(deep=False).items() if _plain(value)}
+        parameters = {name: _simple(value) for name, value in self.get_params(deep=False).items()}
         names = getattr(self, "feature_names_in_", None)
         about = {
             "name": type(self).__name__,
-            "parameters": parameters,
+            "parameters": {name: value for name, value in parameters.items() if _plain(value)},
             "n_features": self.n_features_in_,
             "feature_names": None if names is None else [str(name) for name in names],
         }
@@ -162,7 +162,8 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
         if result.status.success or (result.status is Status.SEARCHED and not proving):
             return
         certificate = result.certificate
-        words = f"{certificate.gap:.1e} (proved, scope {certificate.scope})"
+        proved = "proved" if certificate.proved else "nothing proved"
+        words = f"{certificate.gap:.1e} ({proved}, scope {certificate.scope})"
         if certificate.estimate is not None:
             suggested = max(1.0 - certificate.estimate / max(certificate.objective, 1e-300), 0.0)
             words += f", {suggested:.1e} as search suggests, which proves nothing"
@@ -193,7 +194,8 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """The fitted estimator of a file that ``save`` has written; nothing in the file is executed.
 
-        Its history is not in the file.
+        Its history is not in the file, nor are parameters that JSON cannot keep, such as splitters: they get their
+        defaults.
 
         Raises
         ------
@@ -223,6 +225,11 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
         self.n_features_in_ = int(about["n_features"])
         if about["feature_names"] is not None:
             self.feature_names_in_ = np.array(about["feature_names"], dtype=object)
+
+
+def _simple(value: Any) -> Any:
+    """Numbers and arrays of NumPy as those of Python."""
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
 
 
 def _plain(value: Any) -> bool:
