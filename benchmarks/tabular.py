@@ -95,8 +95,7 @@ def compared(X: Any, y: Any, regression: bool, cv: bool) -> dict[str, tuple[Any,
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 scores.setdefault(name, []).append(scored(model, X, y, training, testing))
     return {
-        name: (np.array([s for s, _ in pairs]), float(np.mean([t for _, t in pairs])))
-        for name, pairs in scores.items()
+        name: (np.array([s for s, _ in pairs]), float(np.mean([t for _, t in pairs]))) for name, pairs in scores.items()
     }
 
 

@@ -216,15 +216,18 @@ def bound_loss(name: str, targets: Array, weights: Array, *, offset: bool = Fals
             raise InputError("y", f"one class only ({int(counts.argmax())})", "two or more", "add other classes")
         if offset and not counts.all():
             got = f"no sample of class {int(counts.argmin())}"
-            expected = "samples of every class: with bias='free' its best output is minus infinity"
-            raise InputError("y", got, expected, "drop the class, or pass bias=True")
+            expected = "samples of every class: the best constant of its output is minus infinity"
+            raise InputError("y", got, expected, "drop the class, or pass bias=True without intercept")
         return CrossEntropyLoss(targets, weights)
     if LOSSES[name].margin:
         check_margin_labels(name, targets)
         single = np.flatnonzero(np.all(targets == targets[:1], axis=0))
         if offset and single.size:
-            got, expected = f"one label only in column {single[0]}", "both labels: with bias='free' its output diverges"
-            raise InputError("y", got, expected, "drop the column, or pass bias=True")
+            got, expected = (
+                f"one label only in column {single[0]}",
+                "both labels: the best constant of its output is infinite",
+            )
+            raise InputError("y", got, expected, "drop the column, or pass bias=True without intercept")
     return EachOutput(targets, weights, LOSSES[name])
 
 

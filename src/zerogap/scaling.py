@@ -65,7 +65,10 @@ class Scaling:
         # min == max, and not spread == 0: the mean of equal numbers may be off by a rounding.
         constant = low == high
         mean = (share * scaled).sum(axis=axes) / count
-        spread = np.sqrt((share * (scaled - mean) ** 2).sum(axis=axes) / count) * unit
+        spread = np.sqrt((share * (scaled - mean) ** 2).sum(axis=axes) / count)
+        # What differs by no more than the rounding of a mean does not vary: dividing by it would blow up noise.
+        constant |= spread <= len(table) * np.finfo(np.float64).eps
+        spread = spread * unit
         centre = np.where(constant, low, mean * unit)
         spread = np.where(constant | (spread == 0.0), 1.0, spread)
         shape = () if together else X.shape[1:]

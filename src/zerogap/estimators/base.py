@@ -167,10 +167,11 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
         if certificate.estimate is not None:
             suggested = max(1.0 - certificate.estimate / max(certificate.objective, 1e-300), 0.0)
             words += f", {suggested:.1e} as search suggests, which proves nothing"
+        text = result.status.value
         limits = f"max_time={self.max_time}, prove={self.prove}"
         message = (
             f"{type(self).__name__} ended with a relative gap of {words}; tolerance {self.tol:.1e}. "
-            f"{result.status.value.capitalize()}. Three remedies: (1) allow more time (now {limits}); "
+            f"{text[0].upper()}{text[1:]}. Three remedies: (1) allow more time (now {limits}); "
             f"(2) raise beta (now {self.beta_:.3g}): the problem gets easier and the network smaller; (3) raise tol"
         )
         warnings.warn(message, ConvergenceWarning, stacklevel=7)

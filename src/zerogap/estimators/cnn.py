@@ -13,7 +13,7 @@ from zerogap.errors import InputError
 from zerogap.estimators.base import ConvexEstimator
 from zerogap.estimators.tasks import Classification, Regression
 from zerogap.patches import Geometry, per_axis
-from zerogap.validation import integer, shown
+from zerogap.validation import integer, one_of, shown
 
 Array = NDArray[np.float64]
 
@@ -46,6 +46,9 @@ class _Images(ConvexEstimator):
         room = [(size + 2 * pad - 1) // step + 1 for size, pad, step in zip(shape, padding, dilation, strict=False)]
         kernel = tuple(min(size, most) for size, most in zip(kernel, room, strict=False))
         window = self.window
+        if isinstance(window, str):
+            one_of("window", window, ("auto",))
+            window = None if self.pooling == "none" else 2
         if window is not None:
             positions = Geometry(kernel, stride, padding, dilation).positions(shape[:axes])
             spans = per_axis("window", window, axes, 1)
@@ -79,8 +82,9 @@ class ConvexCNNRegressor(Regression, _Images):
         Of the filters. Sizes beyond the input are cut to it.
     pooling : "average", "sum", "max" or "none"
         Over all positions, or over windows. "none" gives every position an output weight of its own.
-    window : int or tuple of int, optional
-        Pool over windows of this size, each with an output weight of its own. Sizes beyond the input are cut to it.
+    window : int, tuple of int, None or "auto"
+        Pool over windows of this size, each with an output weight of its own; None pools over everything, and "auto" is
+        2, or None without pooling. Sizes beyond the input are cut to it.
     image_shape : tuple of int, optional
         Shape of one sample, where samples come flattened.
     bias, intercept, standardise, tol, max_time, prove, warm_start, random_state
@@ -105,7 +109,7 @@ class ConvexCNNRegressor(Regression, _Images):
         padding: Any = 0,
         dilation: Any = 1,
         pooling: str = "average",
-        window: Any = 2,
+        window: Any = "auto",
         image_shape: Any = None,
         bias: bool | str = True,
         intercept: bool = True,
@@ -176,7 +180,7 @@ class ConvexCNNClassifier(Classification, _Images):
         padding: Any = 0,
         dilation: Any = 1,
         pooling: str = "average",
-        window: Any = 2,
+        window: Any = "auto",
         image_shape: Any = None,
         bias: bool | str = True,
         intercept: bool = True,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import check_cv
 
 from zerogap.architectures import Architecture
-from zerogap.errors import InputError
+from zerogap.errors import InputError, Status
 from zerogap.estimators.base import ConvexEstimator
 from zerogap.estimators.problem import Problem
 from zerogap.estimators.samples import Samples
@@ -40,6 +40,9 @@ class Fold:
     def step(self, architecture: Architecture, beta: float, effort: dict[str, Any]) -> tuple[float, Network]:
         """The mean loss on the samples left out, and the network, at the next beta."""
         result = self.problem.train(architecture, beta, warm_start=self.network, **effort)
+        if result.status is Status.INTERRUPTED:
+            # Half a path chooses nothing.
+            raise KeyboardInterrupt
         X, targets = self.problem.scaled(self.other, flat=architecture.flat)
         return self.problem.loss_on(result.network(X), targets, self.other.weights), result.network
 
@@ -60,9 +63,9 @@ class CrossValidation(ConvexEstimator):
         losses: list[list[float]] = []
         for beta in betas:
             losses.append(self._stepped(folds, architecture, float(beta), float(samples.weights.sum())))
-            task.subcontext(task_name="beta").call_on_fit_task_begin(estimator=self).call_on_fit_task_end(
-                estimator=self
-            )
+            step = task.subcontext(task_name="beta").call_on_fit_task_begin(estimator=self)
+            if step.call_on_fit_task_end(estimator=self):
+                break
             if len(losses) - int(np.argmin(np.mean(losses, axis=1))) > patience:
                 break
         task.call_on_fit_task_end(estimator=self)
@@ -108,14 +111,28 @@ class CrossValidation(ConvexEstimator):
         """The folds of a splitter, or of an iterable, of samples as they were given."""
         samples = problem.samples
         labels = _labels(problem)[np.maximum(samples.owner, 0)]
-        splitter = check_cv(self.cv, labels, classifier=problem.task == "classes")
-        for training, other in splitter.split(np.zeros((len(labels), 1)), labels):
+        splitter, count = check_cv(self.cv, labels, classifier=problem.task == "classes"), 0
+        for parts in splitter.split(np.zeros((len(labels), 1)), labels):
+            training, other = (_indices(part, len(labels)) for part in parts)
+            count += 1
             yield samples.rows(training), samples.rows(other)
+        if not count:
+            raise InputError("cv", "no folds", "at least one pair of training and testing samples", "pass cv=5")
 
 
 def _whole(cv: Any) -> bool:
     """Whether folds are given by their number."""
     return cv is None or (isinstance(cv, (int, np.integer)) and not isinstance(cv, bool))
+
+
+def _indices(part: Any, samples: int) -> NDArray[np.intp]:
+    """The samples of one part of a fold, from indices or a mask."""
+    array = np.asarray(part)
+    array = np.flatnonzero(array) if array.dtype == bool else array
+    if array.ndim != 1 or not array.size or array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= samples:
+        expected = f"indices from 0 to {samples - 1}, or a mask, and no empty part"
+        raise InputError("cv", f"a fold of {array.dtype} of shape {array.shape}", expected, "mend the folds")
+    return array
 
 
 def _labels(problem: Problem) -> NDArray[Any]:

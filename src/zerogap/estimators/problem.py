@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from zerogap.architectures import Architecture
 from zerogap.errors import InputError
@@ -72,7 +73,17 @@ class Problem:
         """``zg.train`` with these options."""
         X, targets = self.scaled(self.samples, flat=architecture.flat)
         weights = self.samples.weights
-        return train(architecture, X, targets, loss=self.loss, beta=beta, sample_weight=weights, **options)
+        if not self._varied:
+            # Its best constant would be infinite: there is none then.
+            architecture = replace(architecture, intercept=False)
+        # Products of small matrices lose more to waiting threads than they gain, and change their last digits.
+        with threadpool_limits(1, user_api="blas"):
+            return train(architecture, X, targets, loss=self.loss, beta=beta, sample_weight=weights, **options)
+
+    @property
+    def _varied(self) -> bool:
+        """Whether samples of every class, or with and without every label, are there."""
+        return self.task == "regression" or bool(np.all(np.ptp(self.samples.targets, axis=0) > 0.0))
 
     def scaled(self, samples: Samples, *, flat: bool) -> tuple[Array, Array]:
         """Inputs and targets of some samples, these or others, as a network takes them."""
