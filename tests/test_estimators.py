@@ -166,6 +166,8 @@ def test_images_as_they_are_flattened_or_with_channels() -> None:
     assert flat.n_features_in_ == 64
     with pytest.raises(ValueError, match="image_shape"):
         zg.ConvexCNNClassifier(image_shape=(8, 9)).fit(images, labels)
+    with pytest.raises(ValueError, match="kernel_size"):
+        zg.ConvexCNNClassifier(kernel_size=(2, 2, 2)).fit(images.reshape(-1, 8, 8), labels)
     with pytest.raises(ValueError, match="shape"):
         shaped.predict(images[:, :56].reshape(-1, 8, 7))
 
@@ -174,8 +176,7 @@ def test_images_as_they_are_flattened_or_with_channels() -> None:
 def test_series_with_every_pooling(pooling: str) -> None:
     rng = np.random.default_rng(0)
     series = rng.standard_normal((30, 6))
-    window = None if pooling == "none" else 2
-    model = zg.ConvexCNNRegressor(kernel_size=2, pooling=pooling, window=window, **QUICK).fit(series, series[:, 0])
+    model = zg.ConvexCNNRegressor(kernel_size=2, pooling=pooling, **QUICK).fit(series, series[:, 0])
     assert model.predict(series).shape == (30,)
     assert model.network_.architecture.pooling == pooling
 
@@ -203,6 +204,45 @@ def test_folds_are_those_that_are_given() -> None:
     assert model.validation_path_[0, 0] == pytest.approx(0.5 * np.mean(error**2), rel=1e-9)
     given = [(rows[148:], rows[:148]), (rows[:148], rows[148:])]
     assert zg.ConvexMLPRegressorCV(betas=(20.0,), cv=given, **QUICK).fit(X, Y).validation_path_.shape == (1, 2)
+
+
+def test_folds_that_cannot_be_used_and_masks_that_can() -> None:
+    mask = np.arange(len(X)) < 300
+    masks = zg.ConvexMLPRegressorCV(betas=(20.0,), cv=[(mask, ~mask)], **QUICK).fit(X, Y)
+    indices = [(np.flatnonzero(mask), np.flatnonzero(~mask))]
+    assert np.array_equal(
+        masks.validation_path_,
+        zg.ConvexMLPRegressorCV(betas=(20.0,), cv=indices, **QUICK).fit(X, Y).validation_path_,
+    )
+    for folds in ([], [(np.arange(500), np.arange(3))], [(np.arange(3), np.arange(0))]):
+        with pytest.raises(ValueError, match="cv"):
+            zg.ConvexMLPRegressorCV(betas=(20.0,), cv=folds, **QUICK).fit(X, Y)
+
+
+def test_a_class_or_label_may_be_missing_in_a_fold() -> None:
+    labels = np.array(["a"] * 221 + ["b"] * 220 + ["c"])
+    model = zg.ConvexMLPClassifierCV(**CHOICE).fit(X, labels)
+    assert model.network_.architecture.intercept
+    assert np.isfinite(model.validation_path_).all()
+    constant = np.stack([X[:, 0] > 0.0, np.ones(len(X))], axis=1).astype(int)
+    assert zg.ConvexMLPClassifier(**QUICK).fit(X, constant).predict(X)[:, 1].all()
+
+
+def test_a_callback_ends_a_path_and_ctrl_c_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = Watcher(stop=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = zg.ConvexMLPRegressorCV(betas=(30.0, 20.0, 10.0), cv=2, **QUICK).set_callbacks(watcher).fit(X, Y)
+    assert len(model.betas_) == 1
+
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zerogap.training.generation.Generation.warm_by_sliding", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        zg.ConvexMLPRegressorCV(**CHOICE).fit(X, Y)
+    with pytest.warns(ConvergenceWarning, match="Interrupted by the user"):
+        zg.ConvexMLPRegressor(**QUICK).fit(X, Y)
 
 
 def test_folds_may_be_trained_at_the_same_time() -> None:

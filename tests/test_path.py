@@ -129,3 +129,9 @@ def test_the_picture_has_a_panel_for_validation(tmp_path: Path) -> None:
     assert b"<svg" in (tmp_path / "without.svg").read_bytes()
     with pytest.raises(zg.DataFileError):
         found.plot(tmp_path / "missing" / "path.png")
+    with pytest.raises(zg.DataFileError, match="suffix"):
+        found.plot(tmp_path / "path.doc")
+    assert found[0] is found.points[0]
+    assert repr(found).startswith("Path(3 points")
+    with pytest.raises(zg.InputError, match="architecture"):
+        zg.path("MLP", X, Y)  # type: ignore[arg-type]

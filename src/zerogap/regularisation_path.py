@@ -64,7 +64,7 @@ class PathPoint:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Path:
     """What ``path`` returns.
 
@@ -81,6 +81,12 @@ class Path:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def __getitem__(self, which: int) -> PathPoint:
+        return self.points[which]
+
+    def __repr__(self) -> str:
+        return f"Path({len(self)} points, beta {self.betas[0]:.4g} to {self.betas[-1]:.4g})"
 
     @property
     def betas(self) -> Array:
@@ -199,6 +205,8 @@ def path(
         raise InputError("callback", repr(callback), "a callable or None", "pass a function of one PathPoint")
     rng = generator(random_state)
     common: dict[str, Any] = {"loss": loss, "sample_weight": sample_weight}
+    if not isinstance(architecture, Architecture):
+        raise InputError("architecture", shown(architecture), "an instance such as zg.MLP()", "construct one first")
     judged = None if validation is None else _judge(architecture, validation, loss)
     values = falling_betas(architecture, X, y, betas, ratio, arrangements=arrangements, **common)
     warm = isinstance(arrangements, str) and arrangements == "generate" and not architecture.linear

@@ -40,6 +40,9 @@ class _Images(ConvexEstimator):
     def _architecture(self, shape: tuple[int, ...]) -> Architecture:
         given = self.kernel_size
         axes = len(given) if isinstance(given, (tuple, list)) else min(len(shape), 2)
+        if not 1 <= axes <= min(len(shape), 2):
+            expected = f"an integer, or one for each of {min(len(shape), 2)} axes"
+            raise InputError("kernel_size", shown(given), expected, "pass for example kernel_size=3")
         sizes = [per_axis(name, getattr(self, name), axes, least) for name, least in _GEOMETRY]
         kernel, stride, padding, dilation = sizes
         # A filter longer than the padded input has no place.

@@ -11,11 +11,12 @@ import numpy as np
 from zerogap.architectures import CircularCNN
 from zerogap.architectures.convolution import Convolution
 from zerogap.certificates.certificate import Certificate
-from zerogap.errors import InputError, MissingExtraError
+from zerogap.errors import DataFileError, InputError, MissingExtraError
 from zerogap.features.base import masses
 from zerogap.files import write_atomically
 from zerogap.network import Network
 from zerogap.training.history import Iteration
+from zerogap.validation import shown
 
 SHOWN = 16
 """Neurons in the picture of the filters, those with the largest |u| |w| first."""
@@ -147,4 +148,8 @@ def new_figure(width: float, height: float) -> Any:
 
 def write_figure(figure: Any, path: Path) -> None:
     """Write it whole or not at all. Raises DataFileError."""
-    write_atomically(path, lambda part: figure.savefig(part, dpi=150, format=path.suffix[1:] or "png"))
+    kind = path.suffix[1:].lower() or "png"
+    if kind not in figure.canvas.get_supported_filetypes():
+        expected = "a suffix such as .png, .svg or .pdf"
+        raise DataFileError("picture", shown(path.name), expected, "choose another name")
+    write_atomically(path, lambda part: figure.savefig(part, dpi=150, format=kind))
