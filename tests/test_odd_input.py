@@ -107,7 +107,13 @@ TAKES_A_NUMBER: dict[str, Any] = {
     "cone_penalty": lambda value: zg.MLP(gated=True, cone_penalty=value),
     "offset": lambda value: zg.Network(zg.MLP(bias="free"), [[1.0, 2.0]], [1.0], offset=value),
 }
-MEANINGFUL = {("max_time", "None"), ("prove", "True"), ("prove", "numpy True"), ("offset", "negative")}
+MEANINGFUL = {
+    ("max_time", "None"),
+    ("beta of certify", "None"),
+    ("prove", "True"),
+    ("prove", "numpy True"),
+    ("offset", "negative"),
+}
 
 
 @pytest.mark.parametrize("entry", TAKES_A_NUMBER)
