@@ -14,12 +14,14 @@ from zerogap.certificates.global_referee import GlobalReferee
 from zerogap.errors import Status
 from zerogap.network import Network
 from zerogap.oracles.branch_and_bound import BranchAndBound, Tree, compiled
+from zerogap.oracles.form import Form
 from zerogap.oracles.relaxation import relax
 from zerogap.oracles.search import random_starts, search
 from zerogap.question import Question
 from zerogap.solvers import Iterate
 from zerogap.training.generation import Dual, Generation, Round
 from zerogap.training.history import Iteration
+from zerogap.training.negligible import without_negligible
 from zerogap.training.recovery import thinnest
 from zerogap.training.routes import Request, Trained
 from zerogap.training.sliding import Sliding
@@ -73,7 +75,11 @@ class GlobalRun:
     def __post_init__(self) -> None:
         self.started = time.monotonic()
         self.referee = GlobalReferee(self.question)
-        self.generation = Generation(self.question, self.referee.form, self.tol, self.rng, solver=self.solver)
+        searched = without_negligible(self.question, self.tol)
+        form = self.referee.form
+        if searched is not self.question:
+            form = Form.of(searched.rows, free=form.free)
+        self.generation = Generation(searched, form, self.tol, self.rng, solver=self.solver)
         self.last: Round | None = None
         self.dual: Dual | None = None
         """What a thorough search has left; the estimate comes from it."""
@@ -89,7 +95,7 @@ class GlobalRun:
         """Alternate rounds of generation with attempts at a proof, until the gap is proved or time is up."""
         try:
             null = null_residual(self.question)
-            if not self.referee.form.rows.size or not null.any():
+            if not self.generation.form.rows.size or not null.any():
                 self._attempt(null, thinnest(self.question, None, None, self.tol)[1], 0.0)
                 return
             if warm_start is not None and warm_start.architecture == self.question.architecture:

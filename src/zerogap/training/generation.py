@@ -131,7 +131,7 @@ class Generation:
         starts: int = STARTS,
         solver: str = "interior_point",
     ) -> None:
-        self._question, self._form, self._tol, self._rng = question, form, tol, rng
+        self._question, self.form, self._tol, self._rng = question, form, tol, rng
         ease = min(1.0, TIGHT / tol)
         self._starts, self._least = max(1, int(starts * ease**0.5)), max(1, int(LEAST * ease**0.5))
         self._affordable = AFFORDABLE * ease
@@ -181,7 +181,7 @@ class Generation:
             Known to be worth more than they cost: they take the place of the random neurons.
         """
         known = directions is not None
-        directions = random_starts(self._form, width, self._rng) if directions is None else directions
+        directions = random_starts(self.form, width, self._rng) if directions is None else directions
         if network is None or not network.width:
             sliding, widths = Sliding.scattered(self._question, directions, self._rng), WIDTHS
         else:
@@ -198,7 +198,7 @@ class Generation:
         """Iterates of the solver, and a Round after each program; ends when the search finds nothing more."""
         question = self._question
         if self._cells is None:
-            self.add(random_starts(self._form, 30, self._rng))
+            self.add(random_starts(self.form, 30, self._rng))
         stuck, lowest, closest = 0, np.inf, np.inf
         while self._cells is not None and self._cells.count and stuck < PATIENCE:
             self.program = program = question.program(self._cells)
@@ -228,7 +228,7 @@ class Generation:
 
         What has been found decides how long to go on, not the clock: runs repeat.
         """
-        sizes = self._question.architecture.gauge(self._form.dimension).value(iterate.blocks)
+        sizes = self._question.architecture.gauge(self.form.dimension).value(iterate.blocks)
         used = iterate.blocks[sizes > 1e-4 * sizes.max(initial=0.0)]
         maxima = self._revisit(iterate.residual, used).union(self._search(iterate.residual, used))
         dual = Dual(iterate.residual, maxima.price)
@@ -257,7 +257,7 @@ class Generation:
 
     def _doubted(self, primal: float, dual: Dual, used: Array) -> tuple[Maxima, Dual, bool]:
         """Further searches before a small gap is believed: their maxima, the dual point after them, and if it held."""
-        batches = max(1, min(BATCHES, int(self._affordable / max(1, self._starts * self._form.rows.size))))
+        batches = max(1, min(BATCHES, int(self._affordable / max(1, self._starts * self.form.rows.size))))
         tried, maxima = 0, Maxima(np.zeros(0), used[:0], np.zeros(0))
         while self._gap_of(primal, dual) <= self._tol and tried < batches:
             found = self._search(dual.residual, used)
@@ -271,18 +271,18 @@ class Generation:
 
         Rare peaks are most often near those.
         """
-        fresh = random_starts(self._form, self._starts, self._rng)
+        fresh = random_starts(self.form, self._starts, self._rng)
         if used.shape[0]:
-            gauge = self._question.architecture.gauge(self._form.dimension)
+            gauge = self._question.architecture.gauge(self.form.dimension)
             near = fresh[: self._starts // 2]
             centres = used[self._rng.integers(used.shape[0], size=near.shape[0])]
             near *= NEAR / gauge.value(near)[:, None]
             near += centres / gauge.value(centres)[:, None]
-        return search(self._form, residual, fresh, self._least)
+        return search(self.form, residual, fresh, self._least)
 
     def _revisit(self, residual: Array, used: Array) -> Maxima:
         """Maxima of the price met from the neurons in use, and from the maxima of the last round."""
-        return search(self._form, residual, np.concatenate([used, self._known]), self._least)
+        return search(self.form, residual, np.concatenate([used, self._known]), self._least)
 
     def _bound(self, dual: Dual) -> float:
         """The bound that a dual point would give if no neuron had a larger price."""
