@@ -41,6 +41,9 @@ FRESH = 4
 ENTRIES = 3e6
 """Pre-activations of a cold start, at most."""
 
+CRITICAL_STARTS, FEWEST, VISITED = 2000, 200, 3e7
+"""Starts of the search for the critical beta; on large problems fewer, so that a step visits so many entries."""
+
 
 @dataclass(eq=False)
 class GlobalRun:
@@ -309,7 +312,8 @@ def price_bounds(question: Question, tol: float, seconds: float, rng: np.random.
         return 0.0, 0.0
     compiled()
     deadline = time.monotonic() + seconds
-    maxima = search(referee.form, residual, random_starts(referee.form, 2000, rng))
+    starts = int(np.clip(VISITED / referee.form.rows.size, FEWEST, CRITICAL_STARTS))
+    maxima = search(referee.form, residual, random_starts(referee.form, starts, rng))
     lower, upper = maxima.price, np.inf
     branches = BranchAndBound(referee.form, residual)
     while branches.possible and seconds > 0.0:
