@@ -90,6 +90,12 @@ CRITERIA: dict[str, tuple[Any, int, Any, float]] = {
         CLASSES,
         1.0 / (5 * 1.0 + 5 * 2.0 + 4 * 0.5),
     ),
+    "class weights one-hot": (
+        nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)),
+        3,
+        np.eye(3)[CLASSES],
+        1.0 / 14,
+    ),
     "class weights sum": (
         nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64), reduction="sum"),
         3,
@@ -154,9 +160,9 @@ def test_weight_decay_of_the_optimisers_is_that_of_the_objective() -> None:
 def test_a_conversion_prints_its_figures() -> None:
     text = str(zg.objective_of(nn.MSELoss(), np.arange(569.0), weight_decay=1e-3))
     assert text == (
-        "MSELoss, mean over n = 569 samples and C = 1 output, weight decay lambda = 0.001, biases included: squared "
-        "loss with beta = n C lambda / 2 = 0.2845; the torch objective is 2 / (n C) = 0.003514938 times ours, plus "
-        "lambda / 2 c^2 of an output bias c"
+        "MSELoss, mean over n = 569 samples and C = 1 output, coupled weight decay lambda = 0.001 (as in SGD and Adam, "
+        "not AdamW), biases included: squared loss with beta = n C lambda / 2 = 0.2845; the torch objective is "
+        "2 / (n C) = 0.003514938 times ours, plus lambda / 2 c^2 of an output bias c"
     )
     text = str(zg.objective_of(nn.CrossEntropyLoss(), CLASSES, weight_decay=(1e-3, 4e-3), decay_biases=False))
     for words in ("n sqrt(lambda_1 lambda_2) = 0.028;", "1 / n = 0.07142857", "biases not included", "rescaling"):
@@ -208,7 +214,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("decay", DECAYS)
-@pytest.mark.parametrize("name", ["MSE mean", "logits mean", "cross-entropy mean"])
+@pytest.mark.parametrize("name", ["MSE mean", "logits mean", "cross-entropy mean", "class weights one-hot"])
 @pytest.mark.parametrize("form", MODELS)
 def test_no_model_beats_the_bound(form: str, name: str, decay: str) -> None:
     criterion, outputs, y, _ = CRITERIA[name]
@@ -248,6 +254,65 @@ def test_better_models_reach_the_bound(name: str, decay: str) -> None:
     assert found.certificate.lower_bound <= found.certificate.objective
     for words in ("before", "in torch", "in ours", "scope global"):
         assert words in str(found)
+
+
+@pytest.mark.parametrize("name", ["logits mean", "cross-entropy mean", "class weights one-hot"])
+@pytest.mark.parametrize("biases", [(True, True), (False, True)])
+def test_descent_from_the_given_model_is_no_better_than_better(name: str, biases: tuple[bool, bool]) -> None:
+    criterion, outputs, y, _ = CRITERIA[name]
+    X, targets, model = torch.tensor(X2), torch.tensor(y), mlp(outputs, width=20)
+    asked = {"loss": criterion, "weight_decay": 0.02, "decay_biases": biases}
+    found = zg.certify(model, X2, y, **asked, prove=False).better(max_time=8.0, prove=False)
+
+    def loss() -> Any:
+        return torch_objective(model, X, targets, criterion, (0.02, 0.02), biases)
+
+    assert found.measured_before == pytest.approx(float(loss().detach()), rel=1e-12)
+    assert found.measured <= descended(model, loss, 1000) * (1.0 + 1e-4)
+
+
+def test_an_optimiser_tells_its_decay() -> None:
+    model = mlp()
+    first, last = layers_of(model)
+    groups = [
+        {"params": first.parameters(), "weight_decay": 0.1},
+        {"params": [last.weight], "weight_decay": 0.02},
+        {"params": [last.bias], "weight_decay": 0.0},
+    ]
+    asked = {"loss": nn.MSELoss(), "prove": False}
+    found = zg.certify(model, X2, REAL, **asked, weight_decay=torch.optim.SGD(groups, lr=0.1))
+    wanted = zg.certify(model, X2, REAL, **asked, weight_decay=(0.1, 0.02), decay_biases=(True, False))
+    assert (found.torch_objective, found.torch_bound) == (wanted.torch_objective, wanted.torch_bound)
+    whole = zg.certify(model, X2, REAL, **asked, weight_decay=torch.optim.Adam(model.parameters(), weight_decay=0.1))
+    assert whole.objective.decays == (0.1, 0.1)
+    assert whole.objective.decay_biases == (True, True)
+    double = torch.tensor(0.1, dtype=torch.float64)
+    number = zg.certify(model, X2, REAL, **asked, weight_decay=double, decay_biases=np.True_)
+    assert number.torch_objective == whole.torch_objective
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "words"),
+    [
+        (lambda p: torch.optim.AdamW(p, weight_decay=0.1), ("got AdamW", "coupled", "decoupled")),
+        (lambda p: torch.optim.Adam(p, decoupled_weight_decay=True), ("decoupled_weight_decay=True",)),
+        (lambda p: torch.optim.SparseAdam(p), ("SparseAdam", "as a number")),
+        (lambda p: torch.optim.SGD(mlp().parameters(), weight_decay=0.1), ("other parameters", "layer '0'")),
+        (lambda p: torch.optim.Adam(p), ("> 0", "bound 0")),
+        (
+            lambda p: torch.optim.SGD(
+                [{"params": [p[0], *p[2:]]}, {"params": p[1:2], "weight_decay": 0.3}], weight_decay=0.1
+            ),
+            ("0.3 for the bias of layer '0' and 0.1",),
+        ),
+    ],
+)
+def test_optimisers_without_an_objective_of_ours(optimiser: Any, words: tuple[str, ...]) -> None:
+    model = mlp()
+    with pytest.raises(zg.InputError) as caught:
+        zg.certify(model, X2, REAL, loss=nn.MSELoss(), weight_decay=optimiser(list(model.parameters())))
+    for word in words:
+        assert word in str(caught.value)
 
 
 def test_the_better_model_of_an_optimal_one_is_not_worse() -> None:
@@ -434,6 +499,19 @@ def test_tensors_and_arrays_are_the_same_data() -> None:
             lambda: zg.certify(mlp(), X2, REAL, loss=nn.MSELoss(), weight_decay=0.1, sample_weight=np.ones(14)),
             ("sample_weight", "class weights"),
         ),
+        (lambda: zg.certify(mlp(), X2, REAL, weight_decay=0.1), ("loss: got nothing", "MSELoss")),
+        (
+            lambda: zg.certify(mlp(3, bias=False), X2, CLASSES % 2, loss=nn.CrossEntropyLoss(), weight_decay=0.1),
+            ("no sample of class 2", "constant", "first layer"),
+        ),
+        (lambda: zg.certify(mlp().state_dict(), X2, REAL), ("OrderedDict", "torch.nn.Module")),
+        (
+            lambda: zg.certify(
+                mlp(), X2, REAL, loss=nn.MSELoss(), weight_decay=torch.optim.SGD(mlp().parameters()), decay_biases=True
+            ),
+            ("decay_biases", "groups"),
+        ),
+        (lambda: zg.objective_of("squared", REAL, weight_decay=torch.optim.SGD(mlp().parameters())), ("zg.certify",)),
         (lambda: zg.certify(mlp(), X2[:, 0], REAL, loss=nn.MSELoss(), weight_decay=0.1), ("X", "reshape")),
         (lambda: zg.certify(mlp(), X2[:5], REAL, loss=nn.MSELoss(), weight_decay=0.1), ("14 targets",)),
         (lambda: zg.certify(mlp(2), X2, REAL, loss=nn.MSELoss(), weight_decay=0.1), ("(n, 2)",)),
@@ -511,9 +589,41 @@ def test_a_head_of_classes_on_vectors() -> None:
     assert float((outputs.argmax(dim=1).numpy() == data.y).mean()) > 0.9
 
 
+def test_a_head_takes_a_criterion_and_a_decay_of_torch() -> None:
+    data = zg.load_dataset("iris")
+    base = seeded(nn.Linear(4, 6), nn.Tanh())
+    criterion, decays = nn.CrossEntropyLoss(), (0.01, 0.04)
+    asked = {"tol": 1e-2, "max_time": 2.0, "prove": False, "standardise": False}
+    found = zg.train_head(base, data.X, torch.tensor(data.y), loss=criterion, weight_decay=decays, **asked)
+    X, y = torch.tensor(data.X), torch.tensor(data.y).long()
+    first, last = layers_of(found.model.get_submodule("head"))
+    with torch.no_grad():
+        value = criterion(found.model(X), y) + 0.5 * decays[1] * last.weight.square().sum()
+        value += 0.5 * decays[0] * (first.weight.square().sum() + first.bias.square().sum())
+    assert float(value) == pytest.approx(found.certificate.objective / len(y), rel=1e-9)
+    audit = zg.certify(
+        found.model.get_submodule("head"),
+        found.features,
+        y,
+        loss=criterion,
+        weight_decay=decays,
+        decay_biases=(True, False),
+        prove=False,
+    )
+    assert audit.torch_objective == pytest.approx(float(value), rel=1e-9)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (
+            lambda: zg.train_head(
+                backbone(), IMAGES, SIGNS, loss=nn.SoftMarginLoss(), weight_decay=0.1, sample_weight=np.ones(50)
+            ),
+            ("sample_weight", "criterion"),
+        ),
+        (lambda: zg.train_head(backbone(), IMAGES, SIGNS, loss=nn.SoftMarginLoss()), ("neither",)),
+        (lambda: zg.train_head(backbone(), IMAGES, SIGNS, beta=1.0, weight_decay=0.1), ("both",)),
         (lambda: zg.train_head("backbone", IMAGES, SIGNS), ("torch.nn.Module",)),
         (lambda: zg.train_head(backbone(), IMAGES, SIGNS, architecture="mlp"), ("zg.MLP()",)),
         (lambda: zg.train_head(backbone(), IMAGES, SIGNS, architecture=zg.ThreeLayerCNN(2)), ("two ReLUs",)),

@@ -56,7 +56,7 @@ def certify(
     prove: bool | float = ...,
     tol: float = ...,
     random_state: int | np.random.Generator | None = ...,
-    weight_decay: float | tuple[float, float] | None = ...,
+    weight_decay: Any = ...,
     decay_biases: bool | tuple[bool, bool] | None = ...,
 ) -> Audit: ...
 
@@ -67,14 +67,14 @@ def certify(
     X: Any,
     y: Any,
     *,
-    loss: Any = "squared",
+    loss: Any = None,
     beta: float | None = None,
     arrangements: int | str | Any | None = None,
     prove: bool | float = 30.0,
     tol: float = 1e-4,
     sample_weight: Any = None,
     random_state: int | np.random.Generator | None = 0,
-    weight_decay: float | tuple[float, float] | None = None,
+    weight_decay: Any = None,
     decay_biases: bool | tuple[bool, bool] | None = None,
 ) -> Certificate | Audit:
     """How far a network, trained by anyone, is from the optimum of its scope.
@@ -86,7 +86,7 @@ def certify(
         ``zg.from_torch`` takes, with X and y, arrays or tensors, in the layout of torch (channels first).
     X, y, loss, beta, sample_weight
         As in ``train``; beta is the weight decay that the network was trained with, in the convention
-        of ``train``; 1 by default. A torch model needs it or `weight_decay`.
+        of ``train``; "squared" and 1 by default. A torch model needs its loss, and beta or `weight_decay`.
     arrangements : optional
         As in ``train``. By default all cells if there are at most 5000 of them, else "generate" (both of
         scope ``global``), and for gated networks their own gates. To cells that are listed, those of the
@@ -103,7 +103,8 @@ def certify(
         For sampling cells.
     weight_decay, decay_biases
         For torch models, in the place of beta: lambda of torch, and whether it acts on biases, as in
-        ``zg.objective_of``. Then `loss` may be a criterion of torch.
+        ``zg.objective_of``; or, for both, the optimiser that has trained the model, unless its decay is decoupled.
+        `loss` may be a criterion of torch.
 
     Returns
     -------
@@ -128,6 +129,7 @@ def certify(
         }
         return audit(network, X, y, sample_weight=sample_weight, **asked, **effort)
     check_network(network)
+    loss = "squared" if loss is None else loss
     if weight_decay is not None or decay_biases is not None:
         raise InputError("weight_decay", "one for a zg.Network", "None", "pass beta (zg.objective_of converts)")
     seconds = seconds_of("prove", prove)
@@ -192,7 +194,8 @@ def _certify_gates(
 def check_network(network: Network) -> Network:
     """Raise InputError for anything but a Network."""
     if not isinstance(network, Network):
-        raise InputError("network", type(network).__name__, "a zg.Network", "build one with zg.Network(...)")
+        remedy = "build one with zg.Network(...), or with zg.from_torch(model), an instance of torch.nn.Module"
+        raise InputError("network", type(network).__name__, "a zg.Network", remedy)
     return network
 
 

@@ -257,6 +257,18 @@ class Network:
             offset=self.offset,
         )
 
+    def joined(self, other: Network, factor: float = 1.0) -> Network:
+        """With the neurons of another network of this architecture, whose weights are multiplied by a factor."""
+        first, second = factor * other.first, factor * other.second
+        return Network(
+            self.architecture,
+            np.concatenate([self.first, first]),
+            np.concatenate([self.second, second]),
+            filters=None if self.filters is None else np.concatenate([self.filters, other.filters]),
+            gates=None if self.gates is None else np.concatenate([self.gates, other.gates]),
+            offset=self.offset,
+        )
+
     def without_faint(self, share: float) -> Network:
         """The balanced network without neurons of less than this share of the largest cost."""
         network = self.balanced()

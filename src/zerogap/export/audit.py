@@ -14,12 +14,13 @@ from zerogap.certification import certify
 from zerogap.errors import InputError
 from zerogap.export.arrays import numbers
 from zerogap.export.objectives import TorchObjective, objective_of
+from zerogap.export.optimisers import decays_of, is_optimiser
 from zerogap.export.output_bias import OutputBias
 from zerogap.network import Network
 from zerogap.question import Question
 from zerogap.rounding import text_above, text_below
 from zerogap.training.train import Callback
-from zerogap.validation import seconds_of
+from zerogap.validation import seconds_of, shown
 
 if TYPE_CHECKING:
     from zerogap.export.better import BetterModel
@@ -113,14 +114,15 @@ class Audit:
         """A torch model of the same form, of any width, whose objective is not above that of the one given.
 
         Training goes on from the network of the audit. Where torch decays an output bias, which ours does not, its own
-        objective is then descended from the result by L-BFGS. Both models are measured by torch, in the type of the
-        model's weights; if the new one is not lower, a copy of the given one is returned, and `improved` is False.
+        objective is then descended by L-BFGS, from the result and from the given model. Both models are measured by
+        torch, in the type of the model's weights; if the new one is not lower, a copy of the given one is returned, and
+        `improved` is False.
 
         Parameters
         ----------
         max_time, prove, tol, random_state, callback
-            As in ``zg.train``; a fifth of `max_time` is for the descent. With ``prove=False`` the bound is mostly that
-            of a relaxation.
+            As in ``zg.train``; where there is a descent, at least a fifth of `max_time` is for it. With ``prove=False``
+            the bound is mostly that of a relaxation.
 
         Returns
         -------
@@ -138,7 +140,7 @@ def audit(
     *,
     loss: Any,
     beta: float | None,
-    weight_decay: float | tuple[float, float] | None,
+    weight_decay: Any,
     decay_biases: bool | tuple[bool, bool] | None,
     arrangements: Any,
     prove: bool | float,
@@ -162,9 +164,15 @@ def audit(
     inputs = numbers("X", X)
     if inputs.ndim < 2:
         raise InputError("X", f"shape {inputs.shape}", "one input for each sample", "pass X.reshape(-1, 1)")
+    if loss is None:
+        expected = "the criterion that the model was trained with, or the name of a loss of ours"
+        raise InputError("loss", "nothing", expected, "pass for example loss=torch.nn.MSELoss()")
     subject = Subject.of(model, inputs)
+    if is_optimiser(weight_decay):
+        weight_decay, decay_biases = _read_decays(weight_decay, decay_biases, model, subject)
     outputs = subject.reading.network.targets or 1
     objective = objective_of(loss, y, outputs=outputs, weight_decay=weight_decay, beta=beta, decay_biases=decay_biases)
+    _check_classes(objective, subject)
     if not objective.decay_biases[0]:
         subject = Subject.of(model, inputs, free=True)
     network = objective.rescaled(subject.reading.network)
@@ -180,6 +188,29 @@ def audit(
     best = max(audits, key=lambda found: found.torch_bound)
     suggested = [found.torch_estimate for found in audits if found.torch_estimate is not None]
     return replace(best, torch_estimate=max(suggested, default=None))
+
+
+def _read_decays(optimiser: Any, decay_biases: Any, model: Any, subject: Any) -> tuple[Any, Any]:
+    """The decays of the groups of an optimiser."""
+    if decay_biases is not None:
+        expected = "None: the groups of the optimiser tell which biases it decays"
+        raise InputError("decay_biases", shown(decay_biases), expected, "leave it out")
+    model = getattr(model, "_orig_mod", model)
+    names = subject.reading.first, subject.reading.last
+    first, last = ((name, model.get_submodule(name)) for name in names)
+    return decays_of(optimiser, (first, last))
+
+
+def _check_classes(objective: TorchObjective, subject: Any) -> None:
+    """Raise InputError for a class without samples whose output bias only counts as a free constant."""
+    way = OutputBias.ways(objective, subject.reading.network.architecture)[0]
+    if objective.loss != "cross_entropy" or not way.judged.offset:
+        return
+    absent = np.flatnonzero(~objective.targets.any(axis=0))
+    if absent.size:
+        expected = "samples of every class: its output bias counts as a free constant, and the best is minus infinity"
+        remedy = "leave out the output of that class, or decay the biases of the first layer too"
+        raise InputError("y", f"no sample of class {absent[0]}", expected, remedy)
 
 
 def _audited(way: OutputBias, network: Network, subject: Any, effort: dict[str, Any]) -> Audit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,15 +16,25 @@ from zerogap.errors import Status
 from zerogap.export.audit import Audit, figures, relative_gap
 from zerogap.export.objectives import TorchObjective
 from zerogap.export.output_bias import OutputBias
+from zerogap.export.sliding_bias import settled
 from zerogap.network import Network
 from zerogap.question import Question
 from zerogap.training.train import Callback, train
-from zerogap.validation import positive
+from zerogap.validation import generator, positive
 
 Array = NDArray[np.float64]
 
 DESCENT = 0.2
 """Share of the time for the descent of torch's own objective, where it is not a multiple of ours."""
+
+SLIDING = 0.5
+"""Share of that time for the descent over rounded kinks."""
+
+FAINT = 1e-2
+"""Size of the neurons of the given model that join the trained ones before the descent, in units of their own."""
+
+GONE, SAME = 1e-6, 1e-8
+"""After it neurons leave that have less than this share of the largest one's mass, if the objective stays the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,13 +88,16 @@ class BetterModel:
         change = f"{self.measured_before:.7g} before, {self.measured:.7g} now, in the arithmetic of torch"
         if not self.improved:
             change = f"{self.measured_before:.7g} as before: no better model was found, this is a copy of the given one"
+        ended = self.status.value
+        if self.output_bias.decayed:
+            ended += " (of the objective of ours; torch's own was descended afterwards)"
         lines = [
             ("model", f"{self.network.architecture!r} of width {self.network.width}"),
             ("measured", change),
             ("output bias", str(self.output_bias)),
             ("in torch", figures(self)),
             ("in ours", str(self.certificate)),
-            ("training", self.status.value),
+            ("training", ended),
         ]
         return "\n".join(f"{name:<13}{text}" for name, text in lines)
 
@@ -99,6 +113,7 @@ def better_model(
 ) -> BetterModel:
     """See ``Audit.better``."""
     given, objective = audit._subject, audit.objective
+    started = time.monotonic()
     seconds = np.inf if max_time is None else positive("max_time", max_time, infinite=True)
     way = OutputBias.ways(objective, given.reading.network.architecture)[0]
     question = _question(way, given.inputs)
@@ -118,17 +133,25 @@ def better_model(
         random_state=random_state,
         callback=callback,
     )
-    candidates = [way.restored(result.network, question), *([start] if way.decayed else [])]
     before = given.measured(objective)
     chosen, measured = given, before
-    for candidate in candidates:
-        new = given.replaced(objective.restored(candidate))
+    candidates = [given.replaced(objective.restored(way.restored(result.network, question)))]
+    if way.decayed:
+        # Training has left few neurons, which cannot split: faint ones let the descent do that.
+        joined = objective.rescaled(candidates[0].reading.network).balanced().joined(start.balanced(), FAINT)
+        free = replace(way, is_neuron=False)
+        decay = objective.decays[1] / objective.factor
+        left = max(seconds - (time.monotonic() - started), 0.1 * seconds)
+        moved = settled(_question(free, given.inputs), joined, decay, SLIDING * left, generator(random_state))
+        candidates = [given.replaced(objective.restored(moved)), given]
+    for k, candidate in enumerate(candidates):
+        new = candidate
         if way.decayed:
-            new = new.descended(objective, DESCENT * seconds)
+            left = max(seconds - (time.monotonic() - started), 0.1 * seconds)
+            new = _slimmed(candidate.descended(objective, left / (len(candidates) - k)), objective)
         value = new.measured(objective)
-        if value < before:
+        if value < measured:
             chosen, measured = new, value
-            break
     suggested = [
         found for found in (audit.torch_estimate, way.suggested(result.certificate.estimate)) if found is not None
     ]
@@ -152,6 +175,12 @@ def better_model(
         measured_before=before,
         status=result.status,
     )
+
+
+def _slimmed(subject: Any, objective: TorchObjective) -> Any:
+    """Without the neurons that a descent has left without weight, where torch sees no loss."""
+    slim = subject.replaced(subject.reading.network.without_faint(GONE))
+    return slim if slim.measured(objective) <= subject.measured(objective) * (1.0 + SAME) else subject
 
 
 def _question(way: OutputBias, inputs: Array) -> Question:

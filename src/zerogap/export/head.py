@@ -21,6 +21,7 @@ from zerogap.architectures import MLP, Architecture
 from zerogap.certificates.certificate import Certificate
 from zerogap.errors import InputError, Status
 from zerogap.export.extras import needed_torch
+from zerogap.export.objectives import objective_of
 from zerogap.export.plain import check_plain, plain_layers
 from zerogap.export.to_torch import sequential
 from zerogap.network import Network
@@ -68,8 +69,9 @@ def train_head(
     y: Any,
     *,
     architecture: Architecture | None = None,
-    loss: str = "squared",
-    beta: float = 1.0,
+    loss: Any = "squared",
+    beta: float | None = None,
+    weight_decay: float | tuple[float, float] | None = None,
     standardise: bool = True,
     batch_size: int = 256,
     tol: float = 1e-4,
@@ -89,8 +91,9 @@ def train_head(
         are, and then left as it was found.
     X : array or tensor
         Its inputs, the first axis being the samples; arrays of reals take the type of its parameters.
-    y : (n,) or (n, C) array
-        Targets as in ``zg.train``: for classes their indices, for loss "logistic" -1 and +1.
+    y : (n,) or (n, C) array or tensor
+        Targets as in ``zg.train``: for classes their indices, for loss "logistic" -1 and +1; or as a criterion of
+        torch takes them.
     architecture : Architecture, optional
         Of the head, default ``zg.MLP(intercept=True)``. MLPs take the features as vectors; CNNs and linear CNNs take
         maps (n, channels, length) or (n, channels, height, width), with one entry of kernel_size for each spatial axis.
@@ -99,7 +102,11 @@ def train_head(
         architectures that pad, which would have to scale the padding.
     batch_size : int
         Samples that go through the backbone at a time.
-    loss, beta, tol, max_time, prove, warm_start, sample_weight, random_state, callback
+    loss, beta, weight_decay
+        The loss of ``zg.train`` and its beta, by default 1; or a criterion of torch and a weight decay, of both layers
+        or a pair, that leaves the output bias alone, as in ``zg.objective_of``. With a pair the layers of the model are
+        those that it decays; `head` has them rescaled, with the same outputs.
+    tol, max_time, prove, warm_start, sample_weight, random_state, callback
         As in ``zg.train``, for the head on the features.
 
     Returns
@@ -123,6 +130,15 @@ def train_head(
     if one_of("standardise", standardise, (True, False)) and _pads(architecture):
         expected = "False for an architecture that pads: its zeros would have to be scaled"
         raise InputError("standardise", "True", expected, "pass standardise=False")
+    asked: dict[str, Any] = {"loss": loss, "beta": 1.0 if beta is None else beta, "sample_weight": sample_weight}
+    converted = None
+    if not isinstance(loss, str) or weight_decay is not None:
+        converted = objective_of(loss, y, weight_decay=weight_decay, beta=beta, decay_biases=(True, False))
+        y = converted.targets
+        asked = {"loss": converted.loss, "beta": converted.beta, "sample_weight": converted.sample_weight}
+        if sample_weight is not None:
+            expected = "None with a criterion or a decay of torch, which do not say how they count them"
+            raise InputError("sample_weight", "an array", expected, "pass one of our losses, and beta")
     found, values = _features(torch, backbone, X, integer("batch_size", batch_size, least=1))
     raw = _layout(values, architecture)
     mean, scale = _moments(raw) if standardise else (np.zeros(raw.shape[-1]), np.ones(raw.shape[-1]))
@@ -131,17 +147,16 @@ def train_head(
         architecture,
         features,
         y,
-        loss=loss,
-        beta=beta,
         tol=tol,
         max_time=max_time,
         prove=prove,
         warm_start=warm_start,
-        sample_weight=sample_weight,
         random_state=random_state,
         callback=callback,
+        **asked,
     )
-    plain = plain_layers(result.network, features.shape[1:])
+    network = result.network if converted is None else converted.restored(result.network)
+    plain = plain_layers(network, features.shape[1:])
     if standardise:
         plain = plain.after_scaling(mean, scale)
     parts = [("backbone", backbone), ("head", sequential(plain, found.dtype).to(found.device))]

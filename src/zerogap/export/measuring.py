@@ -27,8 +27,11 @@ BATCH = 1024
 STEPS = 50
 """Steps of the descent between two looks at the clock."""
 
-PROGRESS = 1e-7
-"""A descent ends where that many steps gain no more than this share."""
+PROGRESS = 1e-8
+"""A descent has stalled where that many steps gain no more than this share."""
+
+RESTARTS = 3
+"""It then forgets its curvature, and ends where that has helped so many times in a row no more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,23 +87,26 @@ class Subject:
         with torch.no_grad():
             best = float(self._value(twin, objective))
         kept = copy.deepcopy(twin.state_dict())
-        optimiser = torch.optim.LBFGS(parameters, max_iter=STEPS, history_size=20, line_search_fn="strong_wolfe")
+        options: dict[str, Any] = {"max_iter": STEPS, "history_size": 20, "line_search_fn": "strong_wolfe"}
+        optimiser, idle = torch.optim.LBFGS(parameters, **options), 0
 
         def closure() -> Any:
-            optimiser.zero_grad()
+            twin.zero_grad()
             value = self._value(twin, objective)
             value.backward()
             return value
 
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and idle < RESTARTS:
             optimiser.step(closure)
             with torch.no_grad():
                 value = float(self._value(twin, objective))
-            if not value < best:
-                break
-            enough, best, kept = best - value <= PROGRESS * value, value, copy.deepcopy(twin.state_dict())
-            if enough:
-                break
+            idle = 0 if best - value > PROGRESS * value else idle + 1
+            if value < best:
+                best, kept = value, copy.deepcopy(twin.state_dict())
+            if idle:
+                # Its memory may be of the other side of a kink.
+                twin.load_state_dict(kept)
+                optimiser = torch.optim.LBFGS(parameters, **options)
         twin.load_state_dict(kept)
         return Subject.of(twin.to(self.dtype), self.X, free=self.reading.network.architecture.free)
 
@@ -127,6 +133,8 @@ def _criterion(outputs: Any, objective: TorchObjective) -> Any:
         indices = targets.argmax(dim=1)
         if criterion is None:
             return functional.cross_entropy(outputs, indices, reduction="sum")
+        if objective.rows:
+            return criterion.to(device="cpu", dtype=outputs.dtype)(outputs, targets.to(outputs.dtype))
         return criterion.to(device="cpu", dtype=outputs.dtype)(outputs, indices)
     targets = targets.to(outputs.dtype).reshape(outputs.shape)
     if criterion is not None:

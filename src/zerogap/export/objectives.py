@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from zerogap.errors import InputError
 from zerogap.export.arrays import numbers
 from zerogap.export.criteria import Kind, class_weights, kind_of, table
+from zerogap.export.optimisers import is_optimiser
 from zerogap.network import Network
 from zerogap.validation import positive, shown
 
@@ -59,6 +60,8 @@ class TorchObjective:
         The conversion in words and figures.
     criterion : nn.Module or None
         None for a loss of ours.
+    rows : bool
+        Whether the criterion was given classes as one-hot rows, not as indices.
     """
 
     loss: str
@@ -70,6 +73,7 @@ class TorchObjective:
     sample_weight: Array | None = field(repr=False)
     sentence: str = field(repr=False)
     criterion: Any = field(default=None, repr=False)
+    rows: bool = field(default=False, repr=False)
 
     def __str__(self) -> str:
         return self.sentence
@@ -152,8 +156,10 @@ def objective_of(
     docs/theory.md, "Objective" and "Rescaling"; docs/pytorch.md.
     """
     name, kind, reduction = kind_of(loss)
-    values = table(numbers("y", y), outputs, kind.loss, loss)
-    targets = kind.encode(values)
+    given = numbers("y", y)
+    targets = kind.encode(table(given, outputs, kind.loss, loss))
+    # Torch takes a table for probabilities: then class weights are not in the divisor of its mean.
+    rows = kind.loss == "cross_entropy" and given.ndim == 2 and given.shape[1] > 1
     n, count = len(targets), 1 if targets.ndim == 1 else int(targets.shape[1])
     sample_weight, scale, symbol = None, 1.0, ""
     if reduction == "mean":
@@ -161,7 +167,7 @@ def objective_of(
     weights = getattr(loss, "weight", None)
     if weights is not None:
         sample_weight = class_weights(weights, targets)
-        if reduction == "mean":
+        if reduction == "mean" and not rows:
             scale, symbol = math.fsum(sample_weight), "W"
     factor = kind.multiple / scale
     decays = _decays(weight_decay, beta, factor)
@@ -171,7 +177,7 @@ def objective_of(
     words = _Words(name, kind, reduction, n, count, scale, symbol, decays, biases, beta is not None)
     objective = TorchObjective(
         kind.loss, positive("beta", chosen), factor, decays, biases, targets, sample_weight, "",
-        None if isinstance(loss, str) else loss,
+        None if isinstance(loss, str) else loss, rows,
     )  # fmt: skip
     return replace(objective, sentence=words.sentence(objective))
 
@@ -200,6 +206,8 @@ class _Words:
         decay = f"weight decay lambda = {first:.7g}"
         if not equal:
             decay = f"weight decay {first:.7g} of the first layer and {last:.7g} of the last"
+        if not self.given:
+            decay = f"coupled {decay} (as in SGD and Adam, not AdamW)"
         decayed = {
             (True, True): "biases included",
             (True, False): "biases included but that of the output",
@@ -236,24 +244,33 @@ def _decays(weight_decay: Any, beta: float | None, factor: float) -> tuple[float
         )
     if beta is not None:
         return (positive("beta", beta) * factor,) * 2
-    pair = tuple(weight_decay) if isinstance(weight_decay, (tuple, list)) else (weight_decay, weight_decay)
+    if is_optimiser(weight_decay):
+        expected = "numbers: an optimiser tells its decay of a layer only where the model is known"
+        raise InputError("weight_decay", type(weight_decay).__name__, expected, "use zg.certify(model, X, y, ...)")
+    several = isinstance(weight_decay, (tuple, list)) or getattr(weight_decay, "ndim", 0) == 1
+    pair = tuple(weight_decay) if several else (weight_decay, weight_decay)
     if len(pair) != 2:
         expected = "a number, or a pair for the first and the last layer"
         raise InputError("weight_decay", shown(weight_decay), expected, "pass for example weight_decay=1e-3")
     if any(isinstance(value, (int, float)) and value == 0 for value in pair):
         expected = "a number > 0: without decay of both layers the best objective is that of interpolation, bound 0"
         raise InputError("weight_decay", shown(weight_decay), expected, "train with weight_decay=1e-3, for example")
-    return positive("weight_decay", pair[0]), positive("weight_decay", pair[1])
+    return _decay(pair[0]), _decay(pair[1])
+
+
+def _decay(value: Any) -> float:
+    """One lambda; tensors and arrays without axes are numbers too."""
+    return positive("weight_decay", value.item() if getattr(value, "ndim", None) == 0 else value)
 
 
 def _pair_of_bools(value: Any, default: tuple[bool, bool]) -> tuple[bool, bool]:
     if value is None:
         return default
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(part, bool) for part in pair):
+    if len(pair) != 2 or not all(isinstance(part, (bool, np.bool_)) for part in pair):
         expected = "True, False, or a pair of them for the first and the last layer"
         raise InputError("decay_biases", shown(value), expected, "pass decay_biases=True")
-    return pair
+    return bool(pair[0]), bool(pair[1])
 
 
 def _stretched(network: Network, stretch: float) -> Network:

@@ -35,6 +35,8 @@ class Descent:
         The kink of a loss that has one is rounded over this width of the margin (0: not at all).
     gates : (m, p) float64, optional
         Of gated neurons; they stay as they are.
+    offset_decay : float
+        Half of it times the squared offset is added.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Descent:
         batch: NDArray[np.intp] | None = None,
         kink: float = 0.0,
         gates: Array | None = None,
+        offset_decay: float = 0.0,
     ) -> None:
         self._question, self._width, self._loss, rows = question, width, question.loss, question.rows
         if batch is not None:
@@ -52,7 +55,7 @@ class Descent:
             self._loss = replace(self._loss, targets=self._loss.targets[batch], weights=weights)
         self.features: Features = question.architecture.features(rows)
         self.features = self.features if gates is None else self.features.gated(gates)
-        self._penalised, self._kink = self.features.penalised, kink
+        self._penalised, self._kink, self._offset_decay = self.features.penalised, kink, offset_decay
         self._shape = width, self.features.outputs, *question.loss.targets.shape[1:]
         self._inner, self._outer = width * self.features.dimension, int(np.prod(self._shape))
 
@@ -86,9 +89,11 @@ class Descent:
         loss, slope = self._rounded(outputs)
         decay = np.where(self._penalised, weights, 0.0)
         value = loss + 0.5 * question.beta * float(np.sum(decay**2) + np.sum(second**2))
+        value += 0.5 * self._offset_decay * float(np.sum(np.square(offset)))
         inner = back(spread(slope, second)) + question.beta * decay
         outer = pulled(slope, values) + question.beta * second
         free = slope.sum(axis=0) if question.architecture.offset else np.zeros(slope.shape[1:])
+        free = free + self._offset_decay * offset
         return value, np.concatenate([inner.ravel(), outer.ravel(), np.atleast_1d(free)])
 
     def _rounded(self, outputs: Array) -> tuple[float, Array]:
