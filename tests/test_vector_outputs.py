@@ -1062,7 +1062,7 @@ BAD_TARGETS: dict[str, tuple[Any, str]] = {
     "labels 0 and 1": (0.5 * (SIGNS + 1.0), "logistic"),
     "classes for logistic": (np.column_stack([CLASSES, CLASSES]), "logistic"),
     "an unknown loss": (YB, "softmax"),
-    "no loss": (YB, None),  # type: ignore[dict-item]
+    "a number for a loss": (YB, 3),  # type: ignore[dict-item]
 }
 
 
@@ -1181,3 +1181,25 @@ def test_legitimate_inputs_work_and_stay_as_they_are() -> None:
     blind = zg.train(PLAIN, np.zeros((4, 2)), np.ones((4, 2)), beta=0.1, arrangements="enumerate")
     assert blind.network.width == 0
     assert blind.certificate.gap <= 1e-9
+
+
+def test_what_follows_the_time_limit_is_limited_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the time is up the output weights are not solved for to the end."""
+    from zerogap.training import features
+
+    steps: list[int] = []
+
+    def endless(*args: Any, **options: Any) -> Any:
+        for iterate in solve(*args, **options | {"tol": 0.0}):
+            steps.append(1)
+            yield iterate
+            while True:
+                steps.append(1)
+                yield iterate
+
+    solve = features.group_lasso
+    monkeypatch.setattr(features, "group_lasso", endless)
+    inputs = np.random.default_rng(2).standard_normal((6, 2))
+    result = zg.train(zg.MLP(), inputs, CLASSES, loss="cross_entropy", beta=0.1, max_time=0.2, prove=False)
+    assert result.status is zg.Status.TIME_LIMIT
+    assert steps

@@ -48,7 +48,7 @@ FORCING = 0.02
 def vector_lasso(
     values: Array, loss: Loss, beta: float, *, offset: bool, tol: float, start: Array | None = None
 ) -> Iterator[Iterate]:
-    """Iterates for neurons with features (n, a, m), one for each level, up to a relative gap of `tol`.
+    """Iterates for neurons with features (n, a, m), one for each Newton step, up to a relative gap of `tol`.
 
     Parameters
     ----------
@@ -86,12 +86,12 @@ def vector_lasso(
             except LinAlgError:
                 return
             weights, passes = moved, passes + 3.0
+            found = problem.judged(weights, passes)
+            yield found
+            if found.gap <= tol:
+                return
             if decrement <= CENTRED * level * problem.groups:
                 break
-        found = problem.judged(weights, passes)
-        yield found
-        if found.gap <= tol:
-            return
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,6 +80,9 @@ ACCURATE = 1e-4
 LARGE = 2_500
 """Neurons times slots for which the best output weights of several outputs are found; of more, sliding finds them."""
 
+GRACE = 0.1, 0.5
+"""After the time is up an estimate is looked for in this share of it and so many seconds."""
+
 PATIENCE = 8
 """Rounds without progress before giving up."""
 
@@ -290,6 +293,8 @@ class FeatureRun:
         """What a last search suggests for the best network."""
         best, residual = self._reweighted(self.best, 0.1 * self.tol)
         self._bound(residual)
+        if self._late() and self._spent() > self._grace:
+            return None
         price = self._search(residual, best, effort)[1]
         better = self._prove(residual, price)
         return self._estimate(residual, price) if better is None else None
@@ -298,6 +303,7 @@ class FeatureRun:
 
     def _reweighted(self, neurons: Weighted, aim: float) -> tuple[Weighted, Array]:
         """The best output weights of the neurons and the residual that belongs to them."""
+        afterwards = self.status is Status.TIME_LIMIT
         question, neurons = self.question, self._settled(neurons)
         if not neurons.weights.shape[0]:
             return neurons, self._residual(neurons)
@@ -312,11 +318,11 @@ class FeatureRun:
             directions = second / np.maximum(np.linalg.norm(second, axis=1, keepdims=True), 1e-300)
             values = np.einsum("nam,ma->nm", values, directions)[:, None]
         self._passes += 2.0
-        offset, residual, patient = neurons.offset, self._residual(neurons), self._late()
+        offset, residual = neurons.offset, self._residual(neurons)
         free = question.architecture.offset
         for iterate in group_lasso(values, question.loss, question.beta, offset=free, tol=aim, start=second):
             second, offset, residual = iterate.blocks[0], iterate.offset, iterate.residual
-            if not patient and self._late():
+            if self._late() and (not afterwards or self._spent() > self._grace):
                 break
         second = second if directions is None else second * directions
         return self._keep(Weighted(unit, second, offset)), residual
@@ -430,9 +436,17 @@ class FeatureRun:
         if self.callback is not None and self.callback(record) and self.status is Status.STALLED:
             self.status = Status.STOPPED
 
+    def _spent(self) -> float:
+        """Seconds for the network so far."""
+        return time.monotonic() - self.started - self.prover.spent
+
+    @property
+    def _grace(self) -> float:
+        """Seconds until what may follow the limit, the search for an estimate, is given up too."""
+        return (1.0 + GRACE[0]) * self.limit + GRACE[1]
+
     def _late(self) -> bool:
-        spent = time.monotonic() - self.started - self.prover.spent
-        if self.status is Status.STALLED and spent >= self.limit:
+        if self.status is Status.STALLED and self._spent() >= self.limit:
             self.status = Status.TIME_LIMIT
         return self.status is Status.TIME_LIMIT
 
