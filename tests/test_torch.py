@@ -319,6 +319,16 @@ def conv(*layers: nn.Module, features: int = 27, **options: Any) -> nn.Module:
     return nn.Sequential(nn.Conv2d(2, 3, 3, **options), *layers, nn.Flatten(), nn.Linear(features, 1))
 
 
+def clipped(way: str) -> nn.Module:
+    """A model that is its layers on small inputs only."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    if way == "hook":
+        model[1].register_forward_hook(lambda module, inputs, output: output.clamp(max=100.0))
+    else:
+        model[1].forward = lambda x: x.clamp(0.0, 100.0)  # type: ignore[method-assign]
+    return model
+
+
 IMAGES = (2, 5, 5)
 UNSUPPORTED: dict[str, tuple[Any, tuple[int, ...] | None, tuple[str, ...]]] = {
     "three layers": (
@@ -392,7 +402,25 @@ UNSUPPORTED: dict[str, tuple[Any, tuple[int, ...] | None, tuple[str, ...]]] = {
         (3,),
         ("'3'", "circular padding"),
     ),
-    "hooks": (hooked, (3,), ("differ", "hooks")),
+    "hooks": (hooked, (3,), ("'0'", "hooks", "handle.remove()")),
+    "hooks that show on large inputs only": (lambda: clipped("hook"), (3,), ("'1'", "ReLU", "hooks")),
+    "a replaced forward": (lambda: clipped("forward"), (3,), ("'1'", "ReLU", "replaced forward")),
+    "complex weights": (
+        lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)).to(torch.complex64),
+        (3,),
+        ("'0'", "complex"),
+    ),
+    "no units": (lambda: nn.Sequential(nn.Linear(3, 0), nn.ReLU(), nn.Linear(0, 1)), (3,), ("'0'", "empty weight")),
+    "lazy layers": (
+        lambda: nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(1)),
+        (3,),
+        ("'0'", "LazyLinear", "call the model"),
+    ),
+    "windows beyond the grid": (
+        lambda: conv(nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True), features=12),
+        None,
+        ("'2'", "ceil_mode=True"),
+    ),
     "an embedding": (
         lambda: nn.Sequential(nn.Embedding(3, 4), nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 1)),
         (3,),
@@ -414,6 +442,7 @@ UNSUPPORTED: dict[str, tuple[Any, tuple[int, ...] | None, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Complex modules", "ignore:Initializing zero-element")
 @pytest.mark.parametrize("name", UNSUPPORTED)
 def test_unsupported_models_are_refused_by_the_name_of_the_layer(name: str) -> None:
     build, shape, words = UNSUPPORTED[name]

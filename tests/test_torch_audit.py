@@ -271,6 +271,33 @@ def test_descent_from_the_given_model_is_no_better_than_better(name: str, biases
     assert found.measured <= descended(model, loss, 1000) * (1.0 + 1e-4)
 
 
+def test_the_better_model_stays_where_the_given_one_is() -> None:
+    asked = {"loss": nn.MSELoss(), "weight_decay": 0.05, "prove": False}
+    for training in (True, False):
+        found = zg.certify(mlp().train(training), X2, REAL, **asked).better(max_time=1.0, prove=False)
+        assert found.model.training is training
+    usual = found.measured
+    for setting in (torch.inference_mode(), torch.no_grad(), torch.autocast("cpu"), torch.device("meta")):
+        model = mlp()
+        with setting:
+            again = zg.certify(model, torch.tensor(X2, device="cpu"), REAL, **asked).better(max_time=1.0, prove=False)
+        assert again.measured == pytest.approx(usual, rel=1e-3)
+
+
+def test_tensors_are_data_wherever_arrays_are() -> None:
+    y = torch.tensor(REAL, requires_grad=True)
+    X = torch.tensor(X2, requires_grad=True)
+    found = zg.train(zg.MLP(), X, y, beta=0.5, max_time=1.0, prove=False)
+    assert (
+        found.certificate.objective
+        == zg.train(zg.MLP(), X2, REAL, beta=0.5, max_time=1.0, prove=False).certificate.objective
+    )
+    np.testing.assert_array_equal(found.network(X), found.network(X2))
+    short = torch.tensor(X2).bfloat16()
+    np.testing.assert_array_equal(found.network(short), found.network(short.double().numpy()))
+    np.testing.assert_array_equal(found.network(torch.tensor(X2).to_sparse()), found.network(X2))
+
+
 def test_an_optimiser_tells_its_decay() -> None:
     model = mlp()
     first, last = layers_of(model)
@@ -506,6 +533,14 @@ def test_tensors_and_arrays_are_the_same_data() -> None:
         ),
         (lambda: zg.certify(mlp().state_dict(), X2, REAL), ("OrderedDict", "torch.nn.Module")),
         (
+            lambda: zg.certify(mlp(), torch.tensor(X2, device="meta"), REAL, loss=nn.MSELoss(), weight_decay=0.1),
+            ("X: got a tensor on the meta device",),
+        ),
+        (
+            lambda: zg.objective_of(nn.CrossEntropyLoss(weight=torch.zeros(3)), CLASSES, weight_decay=0.1),
+            ("weight of CrossEntropyLoss", "positive"),
+        ),
+        (
             lambda: zg.certify(
                 mlp(), X2, REAL, loss=nn.MSELoss(), weight_decay=torch.optim.SGD(mlp().parameters()), decay_biases=True
             ),
@@ -623,6 +658,9 @@ def test_a_head_takes_a_criterion_and_a_decay_of_torch() -> None:
             ("sample_weight", "criterion"),
         ),
         (lambda: zg.train_head(backbone(), IMAGES, SIGNS, loss=nn.SoftMarginLoss()), ("neither",)),
+        (lambda: zg.train_head(backbone(), IMAGES.astype(np.uint8), SIGNS), ("torch.uint8", "X.float()")),
+        (lambda: zg.train_head(backbone().to("meta"), IMAGES, SIGNS), ("backbone", "meta device")),
+        (lambda: zg.train_head(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), IMAGES, SIGNS), ("call it on data",)),
         (lambda: zg.train_head(backbone(), IMAGES, SIGNS, beta=1.0, weight_decay=0.1), ("both",)),
         (lambda: zg.train_head("backbone", IMAGES, SIGNS), ("torch.nn.Module",)),
         (lambda: zg.train_head(backbone(), IMAGES, SIGNS, architecture="mlp"), ("zg.MLP()",)),
@@ -648,6 +686,6 @@ def test_heads_that_cannot_be_trained(call: Any, words: tuple[str, ...]) -> None
 
 def test_a_backbone_that_fails_gets_its_modes_back() -> None:
     base = backbone()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(zg.InputError, match=r"backbone: got torch.float32 of shape \(50, 8\), which it cannot take"):
         zg.train_head(base, IMAGES[:, 0, 0], SIGNS)
     assert (base.training, base[1].training, base[3].training) == (True, False, True)

@@ -119,6 +119,7 @@ def certify(
     """
     if (torch := sys.modules.get("torch")) is not None and isinstance(network, torch.nn.Module):
         from zerogap.export.audit import audit
+        from zerogap.export.measuring import usual_torch
 
         asked: dict[str, Any] = {"loss": loss, "beta": beta, "weight_decay": weight_decay, "decay_biases": decay_biases}
         effort: dict[str, Any] = {
@@ -127,7 +128,8 @@ def certify(
             "tol": tol,
             "random_state": random_state,
         }
-        return audit(network, X, y, sample_weight=sample_weight, **asked, **effort)
+        with usual_torch():
+            return audit(network, X, y, sample_weight=sample_weight, **asked, **effort)
     check_network(network)
     loss = "squared" if loss is None else loss
     if weight_decay is not None or decay_biases is not None:

@@ -123,6 +123,12 @@ class Model:
     def _check_surroundings(self) -> None:
         """The scaling is for samples of this shape, the certificate for this network, and JSON keeps the estimator."""
         centre = None if self.inputs is None else self.inputs.centre
+        architecture, rows = self.network.architecture, self.network.first.shape[1]
+        if self.shape is not None and architecture.flat and not architecture.slotted:
+            wanted = rows - (architecture.bias is not False)
+            if self.network.width and math.prod(self.shape) != wanted:
+                expected = f"a shape of {wanted} entries, as the network takes them"
+                raise InputError("shape", shown(self.shape), expected, "pass that of one sample")
         if self.shape is not None and centre is not None and centre.shape not in ((), self.shape):
             got, expected = (
                 f"a scaling of samples of shape {centre.shape}",

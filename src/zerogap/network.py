@@ -345,9 +345,11 @@ class Network:
         """
         remedy = "pass a file written by Network.save"
         metadata, tensors = read_tensors(path, "network file", (FORMAT,), remedy)
+        if unknown := set(tensors) - {"first", "second", "offset", "gates", "filters"}:
+            raise DataFileError(f"network file {path}", f"arrays {sorted(unknown)}", "no others", remedy)
         try:
             return cls.from_tensors(json.loads(metadata["architecture"]), tensors)
-        except (KeyError, IndexError, ValueError, RecursionError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
             raise DataFileError(f"network file {path}", str(error), "complete contents", remedy) from error
 
 

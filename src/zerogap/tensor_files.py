@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
 from zerogap.errors import DataFileError
 from zerogap.validation import file_path, shown
+
+
+def _other_format(path: Any) -> str | None:
+    """What a file is that is often taken for a safetensors file; pickles are not opened."""
+    with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
+        start = file.read(8)
+        if start[:2] == b"PK":
+            return "a zip archive, such as torch.save or numpy.savez write"
+        # A length of header, with which safetensors files begin, has zeros at its end.
+        if start[:1] == b"\x80" and any(start[4:]):
+            return "a pickle, which could execute anything"
+    return None
 
 
 def read_tensors(
@@ -31,6 +44,8 @@ def read_tensors(
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (AttributeError, OSError, SafetensorError, TypeError, ValueError) as error:
+        if kind_of := _other_format(path):
+            raise DataFileError(f"{kind} {path}", kind_of, "a safetensors file", remedy) from error
         # An AttributeError says that NumPy lacks the type of an array, such as one of 8-bit floats.
         raise DataFileError(f"{kind} {path}", str(error), "a readable safetensors file", remedy) from error
     if metadata.get("format") not in formats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def finite_array(name: str, value: Any, remedy: str = "pass an array of numbers"
     InputError
         Strings, objects, complex numbers, NaN, infinities, magnitudes above `largest`, or no entries.
     """
+    value = _without_gradient(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -52,6 +54,19 @@ def finite_array(name: str, value: Any, remedy: str = "pass an array of numbers"
     if peak > largest:
         raise InputError(name, f"an entry of magnitude {peak:.3g}", f"at most {largest:g}", "rescale the data")
     return array
+
+
+def _without_gradient(name: str, value: Any) -> Any:
+    """A tensor of torch as an array; anything else as it is."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(value, torch.Tensor):
+        return value
+    if value.is_meta:
+        raise InputError(name, "a tensor on the meta device", "numbers", "put data into it")
+    value = value.detach().cpu()
+    value = value if value.layout is torch.strided else value.to_dense()
+    # NumPy lacks some of torch's short types.
+    return (value.to(torch.float64) if value.is_floating_point() else value).numpy()
 
 
 def targets(y: Any, samples: int) -> Array:

@@ -12,7 +12,6 @@ from zerogap.certificates.certificate import Certificate
 from zerogap.certificates.objective import objective_above
 from zerogap.certification import certify
 from zerogap.errors import InputError
-from zerogap.export.arrays import numbers
 from zerogap.export.objectives import TorchObjective, objective_of
 from zerogap.export.optimisers import decays_of, is_optimiser
 from zerogap.export.output_bias import OutputBias
@@ -20,7 +19,7 @@ from zerogap.network import Network
 from zerogap.question import Question
 from zerogap.rounding import text_above, text_below
 from zerogap.training.train import Callback
-from zerogap.validation import seconds_of, shown
+from zerogap.validation import finite_array, seconds_of, shown
 
 if TYPE_CHECKING:
     from zerogap.export.better import BetterModel
@@ -129,8 +128,11 @@ class Audit:
         BetterModel
         """
         from zerogap.export.better import better_model
+        from zerogap.export.measuring import usual_torch
 
-        return better_model(self, max_time=max_time, prove=prove, tol=tol, random_state=random_state, callback=callback)
+        effort: dict[str, Any] = {"max_time": max_time, "prove": prove, "tol": tol}
+        with usual_torch():
+            return better_model(self, **effort, random_state=random_state, callback=callback)
 
 
 def audit(
@@ -161,7 +163,7 @@ def audit(
         expected = "None: a criterion of torch does not say how it counts them"
         remedy = "give CrossEntropyLoss class weights, or certify zg.from_torch(model)"
         raise InputError("sample_weight", "an array", expected, remedy)
-    inputs = numbers("X", X)
+    inputs = finite_array("X", X)
     if inputs.ndim < 2:
         raise InputError("X", f"shape {inputs.shape}", "one input for each sample", "pass X.reshape(-1, 1)")
     if loss is None:

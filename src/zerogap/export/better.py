@@ -44,8 +44,8 @@ class BetterModel:
     Parameters
     ----------
     model : torch.nn.Module
-        An ``nn.Sequential`` of plain layers in the type of the given model's weights, with the same inputs and outputs,
-        mostly of another width. Where `improved` is False, a copy of the given model.
+        An ``nn.Sequential`` of plain layers in the type of the given model's weights, on its device and in its mode,
+        with the same inputs and outputs, mostly of another width. Where `improved` is False, a copy of the given one.
     network : Network
         The same, from its rounded weights, counted as in ``Audit.network``.
     certificate : Certificate
@@ -163,7 +163,7 @@ def better_model(
     counted = way.counted(network, question.rows)
     own = objective_above(question, counted)
     return BetterModel(
-        model=copy.deepcopy(chosen.model),
+        model=copy.deepcopy(chosen.model).to(device=given.place[0]).train(given.place[1]),
         network=counted,
         certificate=replace(certificate, objective=own, width=counted.width, evidence=None),
         objective=objective,

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.errors import InputError
-from zerogap.export.arrays import numbers
 from zerogap.export.extras import needed_torch
 from zerogap.output_losses import LOSS_NAMES
 from zerogap.targets import checked_targets
-from zerogap.validation import shown
+from zerogap.validation import finite_array, shown
 
 Array = NDArray[np.float64]
 
@@ -118,8 +117,12 @@ def _classes(y: Array, outputs: int | None, ignored: int | None) -> Array:
 
 def class_weights(weights: Any, targets: Array) -> Array:
     """The weights of samples that those of their classes are."""
-    each = numbers("weight of CrossEntropyLoss", weights)
+    each = finite_array("weight of CrossEntropyLoss", weights)
     if each.shape != targets.shape[1:] or np.any(each < 0.0):
         expected = f"{targets.shape[1]} non-negative weights"
         raise InputError("weight of CrossEntropyLoss", shown(each.tolist()), expected, "pass one for each class")
-    return np.asarray(targets @ each)
+    found = np.asarray(targets @ each)
+    if not found.any():
+        expected = "a positive weight for one of the classes of y"
+        raise InputError("weight of CrossEntropyLoss", shown(each.tolist()), expected, "give it a larger one")
+    return found

@@ -180,8 +180,12 @@ def _evaluating(model: Any) -> Iterator[None]:
 
 def _features(torch: Any, backbone: Any, X: Any, size: int) -> tuple[Any, Array]:
     """The last features as a tensor, which tells type and device, and all of them in float64."""
-    place = next((part for part in (*backbone.parameters(), *backbone.buffers()) if part.is_floating_point()), None)
+    parts_of = (*backbone.parameters(), *backbone.buffers())
+    place = next((part for part in parts_of if part.is_floating_point()), None)
     place = torch.empty(0) if place is None else place
+    if place.is_meta or any(isinstance(part, torch.nn.UninitializedParameter) for part in backbone.parameters()):
+        expected = "weights: they are on the meta device, or their shapes are not known yet"
+        raise InputError("backbone", "none", expected, "load its weights, or call it on data once")
     inputs = X.detach() if isinstance(X, torch.Tensor) else torch.as_tensor(np.asarray(X))
     if inputs.ndim < 1 or not len(inputs):
         raise InputError("X", f"shape {tuple(inputs.shape)}", "at least one sample", "pass inputs of the backbone")
@@ -190,7 +194,12 @@ def _features(torch: Any, backbone: Any, X: Any, size: int) -> tuple[Any, Array]
     parts = []
     with _evaluating(backbone), torch.no_grad():
         for start in range(0, len(inputs), size):
-            output = backbone(inputs[start : start + size].to(place.device))
+            batch = inputs[start : start + size]
+            try:
+                output = backbone(batch.to(place.device))
+            except Exception as error:  # sizes or types that do not fit, in the user's code
+                got = f"{batch.dtype} of shape {tuple(batch.shape)}, which it cannot take ({error})"
+                raise InputError("backbone", got, "X as it was trained on", "mend X, for example X.float()") from error
             if not isinstance(output, torch.Tensor) or not output.is_floating_point() or output.ndim < 2:
                 got = f"outputs {shown(getattr(output, 'shape', type(output).__name__))}"
                 raise InputError(

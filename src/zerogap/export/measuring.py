@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,13 @@ RESTARTS = 3
 """It then forgets its curvature, and ends where that has helped so many times in a row no more."""
 
 
+@contextlib.contextmanager
+def usual_torch() -> Iterator[None]:
+    """Gradients, no autocast and the processor as default device, whatever the caller has set for a while."""
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False), torch.device("cpu"):
+        yield
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
     """A model that is judged on data.
@@ -46,19 +54,23 @@ class Subject:
         The network that it is.
     X : (n, ...) float64
         In the layout of the model.
+    place : (device, bool)
+        Where the given model is, and whether it is in training mode.
     """
 
     model: nn.Module
     reading: Reading
     X: Array
+    place: tuple[torch.device, bool]
 
     @classmethod
     def of(cls, model: nn.Module, X: Array, *, free: bool = False) -> Subject:
         """Read a model; `free` says that the biases of its first layer are not decayed."""
-        reading = read(model, X.shape[1:], free=free)
+        reading = read(model, X.shape[1:], free=free, samples=X)
         with contextlib.suppress(AttributeError):
             model = model._orig_mod  # what torch.compile wraps
-        return cls(copy.deepcopy(model).to(device="cpu").eval(), reading, X)
+        place = next(model.parameters()).device, model.training
+        return cls(copy.deepcopy(model).to(device="cpu").eval(), reading, X, place)
 
     @property
     def inputs(self) -> Array:

@@ -24,11 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.errors import InputError
-from zerogap.export.arrays import numbers
 from zerogap.export.criteria import Kind, class_weights, kind_of, table
 from zerogap.export.optimisers import is_optimiser
 from zerogap.network import Network
-from zerogap.validation import positive, shown
+from zerogap.validation import finite_array, positive, shown
 
 Array = NDArray[np.float64]
 
@@ -156,7 +155,7 @@ def objective_of(
     docs/theory.md, "Objective" and "Rescaling"; docs/pytorch.md.
     """
     name, kind, reduction = kind_of(loss)
-    given = numbers("y", y)
+    given = finite_array("y", y)
     targets = kind.encode(table(given, outputs, kind.loss, loss))
     # Torch takes a table for probabilities: then class weights are not in the divisor of its mean.
     rows = kind.loss == "cross_entropy" and given.ndim == 2 and given.shape[1] > 1

@@ -32,6 +32,9 @@ Array = NDArray[np.float64]
 SAMPLES = 7
 """Random inputs of a run; a number that is unlikely to be a size of the model."""
 
+COMPARED = 1024
+"""Of the samples that are given, so many are compared."""
+
 TOLERANCE = 1e-9
 """Largest difference between the outputs of the model and of the network, relative to the largest output."""
 
@@ -89,7 +92,7 @@ class Reading:
         return nn.Sequential(*front, *sequential, *([nn.Flatten(0)] if self.squeezed else []))
 
 
-def read(model: Any, input_shape: Any = None, *, free: bool = False) -> Reading:
+def read(model: Any, input_shape: Any = None, *, free: bool = False, samples: Array | None = None) -> Reading:
     """A torch model as a network; see ``zerogap.export.from_torch.from_torch``.
 
     Parameters
@@ -99,9 +102,14 @@ def read(model: Any, input_shape: Any = None, *, free: bool = False) -> Reading:
         Of one input, channels first.
     free : bool
         Whether the biases of the first layer are not decayed.
+    samples : (n, ...) array, optional
+        Inputs on which the network is compared with the model too.
     """
     if not isinstance(model, nn.Module):
         raise InputError("model", type(model).__name__, "a torch.nn.Module", "pass the model itself")
+    with contextlib.suppress(AttributeError):
+        model = model._orig_mod  # what torch.compile wraps
+    _check_parts(model)
     twin = double(model)
     # A layer by itself would be traced into its inside.
     twin = nn.Sequential(twin) if fx.Tracer().is_leaf_module(twin, "") else twin
@@ -127,14 +135,29 @@ def read(model: Any, input_shape: Any = None, *, free: bool = False) -> Reading:
         ", ".join(layer.name.rpartition("(")[2].rstrip(")") for layer in layers),
         first,
     )
-    _compare(reading, twin, inputs)
+    for compared in (inputs, *([] if samples is None else [samples[:COMPARED]])):
+        _compare(reading, twin, compared)
     return reading
+
+
+def _check_parts(model: nn.Module) -> None:
+    """Raise InputError for parts that compute something else than their type says, or whose weights are no numbers."""
+    for name, part in model.named_modules():
+        label = f"layer {name!r} ({type(part).__name__})" if name else f"model ({type(part).__name__})"
+        for key, weight in part.named_parameters(recurse=False):
+            if isinstance(weight, nn.UninitializedParameter):
+                raise unsupported(label, "weights whose shapes are not known yet", "call the model on data once")
+            if weight.is_complex():
+                raise unsupported(label, f"complex numbers in {key}", "use real weights")
+            if not weight.numel():
+                raise unsupported(label, f"an empty {key} of shape {tuple(weight.shape)}", "give it units")
+        if part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part):
+            remedy = "remove its hooks (handle.remove(), or remove_weight_norm and prune.remove), or write a layer"
+            raise unsupported(label, "hooks or a replaced forward, which may change its outputs", remedy)
 
 
 def double(model: nn.Module) -> nn.Module:
     """A copy of a model for evaluation, in float64 on the processor."""
-    with contextlib.suppress(AttributeError):
-        model = model._orig_mod  # what torch.compile wraps
     try:
         return copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
     except (RuntimeError, TypeError, ValueError) as error:
@@ -170,7 +193,7 @@ def _run(model: nn.Module, graph: fx.Graph, inputs: Array) -> Iterator[Layer]:
     for node in graph.nodes:
         if node.op == "placeholder":
             if head is None:
-                known[node], head = torch.tensor(inputs), node
+                known[node], head = torch.tensor(inputs, device="cpu"), node
             elif node.users:
                 raise unsupported(f"input {node.target!r}", "a second input of the model", "pass one tensor")
             continue
@@ -275,7 +298,7 @@ def _takes(model: nn.Module, shape: Shape) -> bool:
 def _compare(reading: Reading, model: nn.Module, inputs: Array) -> None:
     """Raise InputError if the network does not compute what the model does."""
     with torch.no_grad():
-        theirs = model(torch.tensor(inputs)).numpy()
+        theirs = model(torch.tensor(inputs, device="cpu")).numpy()
     ours = reading.network(reading.inputs(inputs)).reshape(theirs.shape)
     scale = max(float(np.abs(theirs).max()), 1e-300)
     off = float(np.abs(ours - theirs).max()) / scale

@@ -178,8 +178,11 @@ def _pooled(module: Any, name: str, before: Shape, after: Shape) -> Pooling | No
     padding = _tuple(getattr(module, "padding", 0), len(grid))
     spread = _tuple(getattr(module, "dilation", 1), len(grid))
     fits = after[1:] == tuple(size // span for size, span in zip(grid, window, strict=True))
-    if any(padding) or set(spread) != {1} or not fits or (stride != window and window != grid):
+    # On another grid than this one, which may be guessed, rounding up would add windows.
+    ceil = bool(getattr(module, "ceil_mode", False)) and window != grid
+    if any(padding) or set(spread) != {1} or not fits or ceil or (stride != window and window != grid):
         got = f"kernel_size {window}, stride {stride}, padding {padding}, dilation {spread} on {grid} positions"
+        got += ", ceil_mode=True" if ceil else ""
         raise unsupported(name, got, "use windows side by side: stride = kernel_size, no padding, ceil_mode=False")
     if kind.startswith("LP"):
         if module.norm_type != 1:
