@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 import zerogap as zg
+from zerogap.report.console import Progress
+from zerogap.training.history import Iteration
 
 TINY = ["planted:n=24,d=2", "--cells", "12", "--beta", "0.1"]
 
@@ -278,8 +281,8 @@ def test_time_limit_is_exit_code_one(run) -> None:
     [
         (["fit", "nosuchdata"], ["nosuchdata", "expected"]),
         (["fit", *TINY[:1], "--beta", "-1"], ["beta", "-1", "> 0"]),
-        (["fit", *TINY[:1], "--cells", "0"], ["arrangements", "positive"]),
-        (["fit", *TINY[:1], "--cells", "many"], ["arrangements", "many"]),
+        (["fit", *TINY[:1], "--cells", "0"], ["--cells", "positive"]),
+        (["fit", *TINY[:1], "--cells", "many"], ["--cells", "many"]),
         (["fit", "iris", "--loss", "hinge"], ["hinge", "3 classes", "cross_entropy"]),
         (["fit", "iris:setosa"], ["setosa", "at least two"]),
         (["fit", "diabetes", "--loss", "cross_entropy"], ["cross_entropy", "regression", "squared"]),
@@ -289,12 +292,18 @@ def test_time_limit_is_exit_code_one(run) -> None:
         (["fit", *TINY[:1], "--gated", "--compare", "adam", "--cells", "4"], ["gated", "ReLU"]),
         (["fit", *TINY[:1], "--arch", "mlp", "--depth", "3"], ["--depth", "mlp", "leave"]),
         (["fit", "digits:3,8", "--arch", "circular-cnn", "--pooling", "max"], ["--pooling", "circular-cnn"]),
-        (["fit", "digits:3,8", "--arch", "linear-cnn", "--cells", "enumerate"], ["arrangements", "generate"]),
+        (["fit", "digits:3,8", "--arch", "linear-cnn", "--cells", "enumerate"], ["--cells", "generate"]),
         (["fit", "digits:3,8", "--arch", "cnn", "--pooling", "max", "--window", "9"], ["window", "9x9", "6x6"]),
         (["fit", *TINY, "--json", "/dev/null/report.json"], ["/dev/null"]),
         (["fit", *TINY, "--out", "/dev/null/out"], ["/dev/null/out"]),
         (["certify", "missing.safetensors", *TINY[:1]], ["missing.safetensors"]),
         (["fit", *TINY[:1], "--loss", "absolute"], ["squared"]),
+        (["fit", *TINY[:1], "--cone-penalty", "1"], ["--cone-penalty", "pass --gated"]),
+        (["fit", *TINY[:1], "--gated", "--cells", "generate"], ["with --gated", "pass --cells 200"]),
+        (["fit", *TINY[:1], "--seed", "-1"], ["--seed: got -1", "--seed 1"]),
+        (["fit", *TINY[:1], "--test-size", "1"], ["--test-size: got 1.0", "--test-size 0.25"]),
+        (["fit", *TINY[:1], "--tol", "0"], ["--tol: got 0.0", "--tol 1e-3"]),
+        (["path", *TINY[:1], "--ratio", "1"], ["--ratio: got 1.0", "--ratio 1e-2"]),
         (["fit"], ["Missing argument"]),
     ],
 )
@@ -319,3 +328,17 @@ def test_pictures_need_an_extra(run, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert code in (0, 1)
     assert "pip install 'zerogap[plots]'" in " ".join(text.split())
     assert (tmp_path / "out" / "network.safetensors").exists()
+
+
+def test_the_version_is_printed(run) -> None:
+    code, out, _ = run("--version")
+    assert (code, out.strip()) == (0, f"zerogap {zg.__version__}")
+    module = subprocess.run([sys.executable, "-m", "zerogap", "--version"], capture_output=True, text=True, check=True)
+    assert module.stdout == out
+
+
+def test_lines_of_equal_figures_are_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress() as progress:
+        for second in range(25):
+            progress(Iteration(float(second), 0.0, 0, 1.0, 0.5 if second < 20 else 0.75, 3))
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["0.0", "10.0", "20.0"]

@@ -6,21 +6,39 @@ Exit codes: 0 if the gap asked for was met, or if none was asked for; 1 if not; 
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+import zerogap
 from zerogap.commands.certify import certify
 from zerogap.commands.check import check
 from zerogap.commands.datasets import datasets
 from zerogap.commands.fit import fit
+from zerogap.commands.flags import in_flags
 from zerogap.commands.path import path
 from zerogap.commands.predict import predict
 from zerogap.errors import ZerogapError
-from zerogap.report.console import errors, plain
+from zerogap.report.console import console, errors, plain
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Neural networks trained to proven global optimality."
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        console.print(f"zerogap {zerogap.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Neural networks trained to proven global optimality."""
+
+
 for command in (fit, path, predict, certify, check, datasets):
     app.command()(command)
 
@@ -31,7 +49,7 @@ def main() -> None:
         app()
     except (ZerogapError, MemoryError) as error:
         text = str(error) or "not enough memory: use fewer samples, or a smaller network"
-        errors.print(f"[red]error:[/red] {plain(text)}", highlight=False)
+        errors.print(f"[red]error:[/red] {plain(in_flags(text))}", highlight=False)
         sys.exit(2)
 
 

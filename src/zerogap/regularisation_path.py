@@ -23,7 +23,7 @@ from zerogap.errors import InputError, Status
 from zerogap.question import Question
 from zerogap.training.recovery import empty_network
 from zerogap.training.train import Result, train
-from zerogap.validation import file_path, finite_array, generator, integer, positive, real_between, shown
+from zerogap.validation import file_path, finite, finite_array, generator, integer, positive, shown
 
 Array = NDArray[np.float64]
 
@@ -255,15 +255,14 @@ def falling_betas(
     InputError
         If they cannot be used.
     """
-    ratio = real_between("ratio", ratio, 0.0, 1.0)
+    if not 0.0 < finite("ratio", ratio) < 1.0:
+        raise InputError("ratio", shown(ratio), "a number in (0, 1)", "pass for example ratio=1e-2")
     if np.ndim(betas) == 1:
         values = finite_array("betas", betas)
         if np.any(values <= 0.0):
             raise InputError("betas", f"{values.min():g}", "positive numbers", "leave it out")
         return np.unique(values)[::-1]
     count = integer("betas", betas, least=1)
-    if ratio == 0.0:
-        raise InputError("ratio", "0", "a number in (0, 1)", "pass for example ratio=1e-2")
     if architecture.gated or not (isinstance(arrangements, str) and arrangements == "generate"):
         most = critical_beta(
             architecture, X, y, loss=loss, arrangements=arrangements, sample_weight=sample_weight, random_state=0

@@ -117,7 +117,7 @@ def positive(name: str, value: Any, *, infinite: bool = False, zero: bool = Fals
     expected = f"a {'' if infinite else 'finite '}number {bound}"
     number = _float(value)
     if not (number >= 0.0 if zero else number > 0.0) or (number == np.inf and not infinite):
-        raise InputError(name, shown(value), expected, f"pass for example {name}=1.0")
+        raise InputError(name, shown(value), expected, f"pass for example {name}={'1e-3' if name == 'tol' else '1.0'}")
     return number
 
 

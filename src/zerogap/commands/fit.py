@@ -42,6 +42,7 @@ from zerogap.report.scores import Predictions
 from zerogap.report.summary import Comparison, Summary
 from zerogap.training.baselines import train_by_gradient
 from zerogap.training.train import train
+from zerogap.validation import positive
 
 Compare = StrEnum("Compare", ["none", "adam", "lbfgs", "sgd"])
 Solver = StrEnum("Solver", ["interior_point", "clarabel"])
@@ -76,7 +77,7 @@ def fit(
     ] = None,
     prove: Prove = 30.0,
     tol: Annotated[float, typer.Option(help="Relative duality gap asked for.")] = 1e-4,
-    max_time: Annotated[float | None, typer.Option(help="Seconds for the solver.")] = None,
+    max_time: Annotated[float, typer.Option(help="Seconds for the network; inf for no limit.")] = 60.0,
     solver: Annotated[Solver, typer.Option(help="Structured solver or conic reference.")] = Solver.interior_point,
     test_size: Annotated[float, typer.Option(help="Share of samples kept for testing, in [0, 1).")] = 0.25,
     seed: Annotated[int, typer.Option(help="Of the split and of the sampled cells.")] = 0,
@@ -89,7 +90,10 @@ def fit(
     ] = None,
     json_file: Json = None,
 ) -> None:
-    """Train a network and certify it."""
+    """Train a network and certify it.
+
+    Exit codes: 0 if a gap of at most --tol was proved, 1 if not, 2 for bad input.
+    """
     architecture = chosen_architecture(
         arch,
         kernel_size=kernel_size,
@@ -108,6 +112,9 @@ def fit(
         gated=gated,
         cone_penalty=cone_penalty,
     )
+    positive("beta", beta)
+    positive("tol", tol)
+    positive("max_time", max_time, infinite=True)
     everything = load_dataset(data, target=target)
     training, testing = everything.split(test_size, seed)
     scaling = training.scaling() if standardise and training.X.ndim == 2 else None

@@ -25,11 +25,11 @@ def plain(text: str) -> str:
 
 
 class Progress:
-    """Live gap, width and time; at most one line a second where the output is no terminal."""
+    """Live gap, width and time; where the output is no terminal at most a line a second, and few of equal ones."""
 
     def __init__(self) -> None:
         self._live = Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
-        self._last = -1.0
+        self._last, self._shown = -1.0, ""
 
     def __enter__(self) -> Progress:
         if self._live is not None:
@@ -41,14 +41,13 @@ class Progress:
             self._live.stop()
 
     def __call__(self, record: Iteration) -> bool:
-        line = (
-            f"{record.time:7.1f} s  objective {record.objective:<12.6g} bound {record.bound:<12.6g} "
-            f"gap {record.gap:.2e}  width {record.width}"
-        )
+        values = f"objective {record.objective:<12.6g} bound {record.bound:<12.6g}"
+        figures = f"{values} gap {record.gap:.2e}  width {record.width}"
+        line = f"{record.time:7.1f} s  {figures}"
         if self._live is not None:
             self._live.update(Text(line))
-        elif record.time - self._last >= 1.0:
-            self._last = record.time
+        elif record.time - self._last >= (10.0 if figures == self._shown else 1.0):
+            self._last, self._shown = record.time, figures
             console.print(line)
         return False
 
