@@ -12,11 +12,12 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_linnerud
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -351,8 +352,12 @@ def test_a_warning_names_gap_tolerance_and_three_remedies() -> None:
     text = str(caught[0].message)
     assert "relative gap of" in text
     assert "tolerance 1.0e-05" in text
-    assert all(mark in text for mark in ("(1) allow more time", "(2) raise beta (now 0.5)", "(3) raise tol"))
+    assert all(mark in text for mark in ("(1) raise max_time (now 0.2)", "(2) raise beta (now 0.5)", "(3) raise tol"))
+    assert text.count("raise beta") == text.count("raise tol") == 1
+    assert "solver" not in text
     assert caught[0].filename == __file__
+    with pytest.warns(ConvergenceWarning, match=r"\(1\) pass standardise=True"):
+        zg.ConvexMLPRegressor(standardise=False).fit(1e8 * X, Y)
     with pytest.warns(ConvergenceWarning, match="which proves nothing"):
         zg.ConvexMLPRegressor(beta=20.0, prove=0.5).fit(X, Y)
 
@@ -468,3 +473,75 @@ def test_files_of_other_estimators_are_refused(tmp_path: Path) -> None:
         zg.ConvexMLPRegressor.load(path)
     with pytest.raises(NotFittedError):
         zg.ConvexMLPRegressor().save(path)
+
+
+# -- odd data ------------------------------------------------------------------------------------------
+
+NAMES = np.where(np.median(Y) < Y, "high", "low")
+
+
+@pytest.mark.parametrize(
+    "weights", [{"high": 1.0, "low": 5}, {"high": np.float64(2.0), "low": np.int64(1)}, "balanced"]
+)
+def test_class_weights_are_kept_in_files(weights: Any, tmp_path: Path) -> None:
+    model = zg.ConvexMLPClassifier(class_weight=weights, **QUICK).fit(X, NAMES)
+    model.save(tmp_path / "model.safetensors")
+    loaded = zg.ConvexMLPClassifier.load(tmp_path / "model.safetensors")
+    assert loaded.class_weight == weights
+    numbers = zg.ConvexMLPClassifier(class_weight={0: 1.0, 1: 5.0}, **QUICK).fit(X, (NAMES == "low").astype(int))
+    numbers.save(tmp_path / "numbers.safetensors")
+    assert zg.ConvexMLPClassifier.load(tmp_path / "numbers.safetensors").class_weight == {0: 1.0, 1: 5.0}
+
+
+def test_what_a_file_cannot_keep_is_named(tmp_path: Path) -> None:
+    model = zg.ConvexMLPRegressorCV(**CHOICE | {"cv": KFold(2)}).fit(X, Y)
+    with pytest.warns(UserWarning, match="^cv of ConvexMLPRegressorCV cannot be kept"):
+        model.save(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("form", ["csr_matrix", "csc_array", "coo_array"])
+def test_labels_may_be_sparse(form: str) -> None:
+    labels = (X[:, :2] > 0.0).astype(int)
+    dense = zg.ConvexMLPClassifier(**QUICK).fit(X, labels)
+    found = zg.ConvexMLPClassifier(**QUICK).fit(X, getattr(scipy.sparse, form)(labels))
+    np.testing.assert_array_equal(found.predict(X), dense.predict(X))
+
+
+def test_weights_of_duplicates_are_summed_in_any_order() -> None:
+    rng = np.random.default_rng(2)
+    thrice, targets, weights = np.vstack([X[:40]] * 3), np.tile(Y[:40], 3), rng.random(120)
+    first = zg.ConvexMLPRegressor(**QUICK).fit(thrice, targets, sample_weight=weights)
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(120)
+        again = zg.ConvexMLPRegressor(**QUICK).fit(thrice[order], targets[order], sample_weight=weights[order])
+        np.testing.assert_array_equal(again.predict(X), first.predict(X))
+
+
+RARE = np.array(["a"] * (len(X) - 1) + ["z"])
+
+
+@pytest.mark.parametrize(
+    ("fit", "words"),
+    [
+        (lambda: zg.ConvexMLPClassifierCV(**CHOICE | {"cv": 3}).fit(X, RARE), ("cv: got a fold", "1 of", "stratified")),
+        (lambda: zg.ConvexMLPRegressorCV(**CHOICE | {"cv": GroupKFold(2)}).fit(X, Y), ("GroupKFold", "cv=list(")),
+        (
+            lambda: zg.ConvexMLPClassifier().fit(X, NAMES, sample_weight=(NAMES == "low") * 1.0),
+            ("sample_weight: got positive weights for the class 'low' alone",),
+        ),
+        (
+            lambda: zg.ConvexMLPClassifier(class_weight={"high": 0, "low": 1}).fit(X, NAMES),
+            ("class_weight: got positive weights for the class 'low' alone",),
+        ),
+        (lambda: zg.ConvexMLPClassifier(class_weight={"high": -1, "low": 1}).fit(X, NAMES), ("class_weight", ">= 0")),
+        (
+            lambda: zg.ConvexMLPRegressor(warm_start=True, **QUICK).fit(X, Y).fit(X[:, :2], Y),
+            ("warm_start: got True", "set warm_start=False"),
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_named(fit: Any, words: tuple[str, ...]) -> None:
+    with pytest.raises(zg.InputError) as caught:
+        fit()
+    for word in words:
+        assert word in str(caught.value)

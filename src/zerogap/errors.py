@@ -76,10 +76,7 @@ class Status(Enum):
     TIME_LIMIT = "the time limit was reached before the gap: raise max_time, tol or beta"
     INTERRUPTED = "interrupted by the user: this is the best network so far"
     STOPPED = "stopped by the callback: this is the best network so far"
-    STALLED = (
-        "the solver could not make further progress: rescale the columns of X, raise tol or beta, "
-        "or try solver='clarabel'"
-    )
+    STALLED = "the solver could not make further progress: rescale the columns of X, or raise tol or beta"
 
     @property
     def success(self) -> bool:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
@@ -19,7 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from zerogap.architectures import Architecture
-from zerogap.errors import DataFileError, Status
+from zerogap.errors import DataFileError, InputError, Status
 from zerogap.estimators.problem import Problem
 from zerogap.estimators.progress import GapProgress, digits
 from zerogap.estimators.samples import Samples
@@ -100,6 +101,7 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
         X, y = validate_data(
             self, X, y, dtype=np.float64, allow_nd=self._images, multi_output=True, y_numeric=self._numeric
         )
+        y = cast(Any, y).toarray() if issparse(y) else y
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
         targets, task, loss = self._encoded(y)
         problem = Problem(Samples.of(self._shaped(X), targets, self._weighed(y, weights)), task, loss)
@@ -113,7 +115,15 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
     def _fit(self, problem: Problem, context: Any) -> None:
         """Choose beta, train, and set the fitted attributes."""
         start = getattr(self, "network_", None) if one_of("warm_start", self.warm_start, (True, False)) else None
-        self._train(problem, problem.beta(self.beta), context, start)
+        beta = problem.beta(self.beta)
+        try:
+            self._train(problem, beta, context, start)
+        except InputError as error:
+            if start is None or error.what not in ("warm_start", "y"):
+                raise
+            got = f"True, with a last network that does not fit ({error})"
+            expected = "features, targets and parameters of the last fit, other than beta"
+            raise InputError("warm_start", got, expected, "set warm_start=False") from error
 
     def _train(self, problem: Problem, beta: float, context: Any, start: Network | None = None) -> None:
         progress = GapProgress(self, context, self.tol) if getattr(self, "_skl_callbacks", None) else None
@@ -141,7 +151,7 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
         names = getattr(self, "feature_names_in_", None)
         about = {
             "name": type(self).__name__,
-            "parameters": {name: value for name, value in parameters.items() if _plain(value)},
+            "parameters": {name: _coded(value) for name, value in parameters.items() if _plain(value)},
             "n_features": self.n_features_in_,
             "feature_names": None if names is None else [str(name) for name in names],
         }
@@ -167,14 +177,25 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
         if certificate.estimate is not None:
             suggested = max(1.0 - certificate.estimate / max(certificate.objective, 1e-300), 0.0)
             words += f", {suggested:.1e} as search suggests, which proves nothing"
-        text = result.status.value
-        limits = f"max_time={self.max_time}, prove={self.prove}"
+        cause = result.status.value.partition(":")[0]
         message = (
             f"{type(self).__name__} ended with a relative gap of {words}; tolerance {self.tol:.1e}. "
-            f"{text[0].upper()}{text[1:]}. Three remedies: (1) allow more time (now {limits}); "
+            f"{cause[0].upper()}{cause[1:]}. Three remedies: (1) {self._first_remedy(result.status)}; "
             f"(2) raise beta (now {self.beta_:.3g}): the problem gets easier and the network smaller; (3) raise tol"
         )
         warnings.warn(message, ConvergenceWarning, stacklevel=7)
+
+    def _first_remedy(self, status: Status) -> str:
+        """What helps where training ended in this way."""
+        if status is Status.TIME_LIMIT:
+            return f"raise max_time (now {self.max_time})"
+        if status is Status.SEARCHED:
+            return f"raise prove (now {self.prove}), or take prove=False and the estimate"
+        if status is Status.STALLED and not self.standardise:
+            return "pass standardise=True"
+        if status is Status.STALLED:
+            return "leave out features that nearly repeat others"
+        return "fit again, to the end"
 
     # -- predictions -------------------------------------------------------------------------------
 
@@ -187,8 +208,19 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
     # -- files -------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write ``model_`` with the parameters of this estimator, as a safetensors file; raises DataFileError."""
+        """Write ``model_`` with the parameters of this estimator, as a safetensors file; raises DataFileError.
+
+        Warns
+        -----
+        UserWarning
+            Of parameters that JSON cannot keep, such as splitters.
+        """
         check_is_fitted(self, "model_")
+        kept = (self.model_.estimator or {})["parameters"]
+        lost = sorted(set(self.get_params(deep=False)) - set(kept))
+        if lost:
+            text = f"{', '.join(lost)} of {type(self).__name__} cannot be kept in a file: it is loaded with the default"
+            warnings.warn(text, UserWarning, stacklevel=2)
         self.model_.save(path)
 
     @classmethod
@@ -209,10 +241,7 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
             remedy = "load it with its own class, or with zg.Model.load"
             raise DataFileError(f"model file {path}", f"an estimator {shown(about.get('name'))}", cls.__name__, remedy)
         try:
-            # JSON has no tuples.
-            parameters = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in about["parameters"].items()
-            }
+            parameters = {name: _decoded(value) for name, value in about["parameters"].items()}
             estimator = cls().set_params(**parameters)
             estimator._restore(model, about)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -233,8 +262,24 @@ def _simple(value: Any) -> Any:
     return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
 
 
+def _coded(value: Any) -> Any:
+    """A parameter as JSON keeps it; the keys of its dictionaries are only text."""
+    if isinstance(value, dict):
+        return {"pairs": [[_simple(key), _coded(_simple(entry))] for key, entry in value.items()]}
+    return [_coded(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def _decoded(value: Any) -> Any:
+    """The inverse of ``_coded``, but that lists come back as tuples."""
+    if isinstance(value, dict):
+        return {key: _decoded(entry) for key, entry in value["pairs"]}
+    return tuple(_decoded(entry) for entry in value) if isinstance(value, list) else value
+
+
 def _plain(value: Any) -> bool:
     """Whether JSON keeps a parameter."""
+    if isinstance(value, dict):
+        return all(_plain(_simple(part)) for pair in value.items() for part in pair)
     if isinstance(value, (list, tuple)):
         return all(_plain(entry) for entry in value)
     return value is None or isinstance(value, (bool, int, float, str))

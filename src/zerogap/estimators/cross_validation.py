@@ -89,8 +89,19 @@ class CrossValidation(ConvexEstimator):
         """The folds, each scaled by its own training samples."""
         splits = self._counted(problem) if _whole(self.cv) else self._given(problem)
         for training, other in splits:
+            self._check(problem, training)
             part = Problem(training, problem.task, problem.loss)
             yield Fold(part.standardised(together=self._images) if self.standardise else part, other)
+
+    @staticmethod
+    def _check(problem: Problem, training: Samples) -> None:
+        """Raise InputError where the training samples of a fold are of one class."""
+        if problem.task == "classes" and not np.ptp(training.targets, axis=0).any():
+            whole = np.unique(problem.samples.targets, axis=0, return_inverse=True)[1].reshape(-1)
+            rare = int(np.bincount(whole).min())
+            got = f"a fold whose training samples are all of one class (the rarest has {rare} of {len(whole)} samples)"
+            remedy = "pass fewer folds or a stratified splitter, or add samples of the rare class"
+            raise InputError("cv", got, "two classes or more in every training part", remedy)
 
     def _counted(self, problem: Problem) -> Iterator[tuple[Samples, Samples]]:
         """So many folds of distinct samples: equal samples are together, so that weights still equal duplicates."""
@@ -112,12 +123,23 @@ class CrossValidation(ConvexEstimator):
         samples = problem.samples
         labels = _labels(problem)[np.maximum(samples.owner, 0)]
         splitter, count = check_cv(self.cv, labels, classifier=problem.task == "classes"), 0
-        for parts in splitter.split(np.zeros((len(labels), 1)), labels):
+        for parts in self._split(splitter, labels):
             training, other = (_indices(part, len(labels)) for part in parts)
             count += 1
             yield samples.rows(training), samples.rows(other)
         if not count:
             raise InputError("cv", "no folds", "at least one pair of training and testing samples", "pass cv=5")
+
+    @staticmethod
+    def _split(splitter: Any, labels: NDArray[Any]) -> list[Any]:
+        """The folds of a splitter that needs no groups."""
+        try:
+            return list(splitter.split(np.zeros((len(labels), 1)), labels))
+        except ValueError as error:
+            if "groups" not in str(error):
+                raise
+            got, expected = f"{type(splitter).__name__}, which needs groups", "folds that do not depend on groups"
+            raise InputError("cv", got, expected, "pass cv=list(splitter.split(X, y, groups))") from error
 
 
 def _whole(cv: Any) -> bool:

@@ -49,7 +49,9 @@ class Samples:
         table = np.column_stack([targets.reshape(len(targets), -1), X.reshape(len(X), -1)]) + 0.0
         _, first, inverse = np.unique(table, axis=0, return_index=True, return_inverse=True)
         owner[kept] = inverse.reshape(-1)
-        total = np.bincount(owner[kept], weights=given[kept]).astype(np.float64)
+        # Sums in the order of the weights, not of the data: the last digit must not depend on that.
+        order = np.lexsort((given[kept], owner[kept]))
+        total = np.bincount(owner[kept][order], weights=given[kept][order]).astype(np.float64)
         return cls(X[first], targets[first], total, owner, given)
 
     def take(self, which: NDArray[np.intp]) -> Samples:

@@ -16,7 +16,7 @@ from zerogap.data.encoding import class_targets, predicted_classes
 from zerogap.errors import InputError
 from zerogap.estimators.base import ConvexEstimator
 from zerogap.model import Model, Task
-from zerogap.validation import one_of
+from zerogap.validation import one_of, shown
 
 Array = NDArray[np.float64]
 
@@ -83,7 +83,17 @@ class Classification(ClassifierMixin, ConvexEstimator):  # type: ignore[misc]
         return class_targets(indices, count, loss), "classes", loss
 
     def _weighed(self, y: Any, weights: Array) -> Array:
-        return weights if self.class_weight is None else weights * compute_sample_weight(self.class_weight, y)
+        if self.class_weight is not None:
+            each = compute_sample_weight(self.class_weight, y)
+            if each.min() < 0.0:
+                raise InputError("class_weight", shown(self.class_weight), "weights >= 0", "mend the negative one")
+            weights = weights * each
+        present = np.asarray(y)[weights > 0.0]
+        if present.ndim == 1 and len(np.unique(present)) == 1:
+            name = "sample_weight" if self.class_weight is None else "class_weight"
+            got = f"positive weights for the class {present.tolist()[0]!r} alone"
+            raise InputError(name, got, "at least two classes of positive weight", "raise the weight of another class")
+        return weights
 
     def decision_function(self, X: Any) -> Array:
         """Scores for inputs X as in ``fit``: (n,) for two classes, positive for the second, else (n, C)."""
