@@ -17,7 +17,7 @@ from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_linnerud
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, LeaveOneOut, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -515,6 +515,13 @@ def test_weights_of_duplicates_are_summed_in_any_order() -> None:
         order = np.random.default_rng(seed).permutation(120)
         again = zg.ConvexMLPRegressor(**QUICK).fit(thrice[order], targets[order], sample_weight=weights[order])
         np.testing.assert_array_equal(again.predict(X), first.predict(X))
+
+
+@pytest.mark.parametrize("loss", ["logistic", "hinge", "squared", "cross_entropy"])
+def test_networks_are_judged_on_folds_of_one_class(loss: str) -> None:
+    chosen, labels = np.arange(8), np.where(np.arange(8) % 2 == 0, "a", "b")
+    model = zg.ConvexMLPClassifierCV(**CHOICE | {"cv": LeaveOneOut()}, loss=loss).fit(X[chosen], labels)
+    assert np.isfinite(model.validation_path_).all()
 
 
 RARE = np.array(["a"] * (len(X) - 1) + ["z"])

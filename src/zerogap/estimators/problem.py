@@ -93,7 +93,9 @@ class Problem:
 
     def loss_on(self, outputs: Array, targets: Array, weights: Array) -> float:
         """The mean loss of outputs for scaled targets."""
-        loss: Loss = bound_loss(self.loss, targets, weights, offset=False)
+        own: Loss = bound_loss(self.loss, self.samples.targets, self.samples.weights, offset=False)
+        # Samples to judge by may be of one class, on which no loss may be trained.
+        loss = replace(own, targets=targets, weights=weights)
         return loss.value(outputs) / float(weights.sum())
 
     def model(self, result: Result, beta: float, classes: tuple[Any, ...], estimator: dict[str, Any]) -> Model:
