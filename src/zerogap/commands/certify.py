@@ -66,6 +66,7 @@ def certify(
         certificate.save(json_file)
     met = certificate.proved and certificate.gap <= tol
     if not met:
-        known = f"the gap {certificate.gap:.1e} is above" if certificate.proved else "nothing was proved to"
-        console.print(f"exit code 1: {known} the tolerance {tol:g} (--tol)")
+        known = f"the gap {certificate.gap:.1e} (scope {certificate.scope}, proof {certificate.proof}) is not"
+        known = known if certificate.proved else "no gap was proved, let alone one"
+        console.print(f"exit code 1: {known} within the tolerance {tol:g} (--tol)")
     raise typer.Exit(0 if met else 1)

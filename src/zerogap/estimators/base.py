@@ -181,7 +181,7 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
         message = (
             f"{type(self).__name__} ended with a relative gap of {words}; tolerance {self.tol:.1e}. "
             f"{cause[0].upper()}{cause[1:]}. Three remedies: (1) {self._first_remedy(result.status)}; "
-            f"(2) raise beta (now {self.beta_:.3g}): the problem gets easier and the network smaller; (3) raise tol"
+            f"(2) raise {'betas' if hasattr(self, 'betas') else 'beta'} (now {self.beta_:.3g}): the problem gets easier and the network smaller; (3) raise tol"
         )
         warnings.warn(message, ConvergenceWarning, stacklevel=7)
 
@@ -190,7 +190,7 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
         if status is Status.TIME_LIMIT:
             return f"raise max_time (now {self.max_time})"
         if status is Status.SEARCHED:
-            return f"raise prove (now {self.prove}), or take prove=False and the estimate"
+            return "use fewer features" if self.prove is True else f"raise prove (now {self.prove})"
         if status is Status.STALLED and not self.standardise:
             return "pass standardise=True"
         if status is Status.STALLED:
