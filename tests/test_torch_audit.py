@@ -494,6 +494,8 @@ def test_a_class_without_samples_needs_no_best_constant() -> None:
     audit = zg.certify(mlp(3), X2, y, loss=nn.CrossEntropyLoss(), weight_decay=0.05, prove=0.3)
     assert audit.output_bias.is_neuron
     assert 0.0 < audit.torch_bound < audit.torch_objective
+    found = audit.better(max_time=2.0, prove=False)
+    assert audit.torch_bound <= found.measured < found.measured_before
 
 
 def test_our_own_losses_and_beta() -> None:

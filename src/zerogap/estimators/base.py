@@ -178,10 +178,11 @@ class ConvexEstimator(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore
             suggested = max(1.0 - certificate.estimate / max(certificate.objective, 1e-300), 0.0)
             words += f", {suggested:.1e} as search suggests, which proves nothing"
         cause = result.status.value.partition(":")[0]
+        decay = f"{'betas' if hasattr(self, 'betas') else 'beta'} (now {self.beta_:.3g})"
         message = (
             f"{type(self).__name__} ended with a relative gap of {words}; tolerance {self.tol:.1e}. "
             f"{cause[0].upper()}{cause[1:]}. Three remedies: (1) {self._first_remedy(result.status)}; "
-            f"(2) raise {'betas' if hasattr(self, 'betas') else 'beta'} (now {self.beta_:.3g}): the problem gets easier and the network smaller; (3) raise tol"
+            f"(2) raise {decay}: the problem gets easier and the network smaller; (3) raise tol"
         )
         warnings.warn(message, ConvergenceWarning, stacklevel=7)
 

@@ -139,10 +139,11 @@ def better_model(
     if way.decayed:
         # Training has left few neurons, which cannot split: faint ones let the descent do that.
         joined = objective.rescaled(candidates[0].reading.network).balanced().joined(start.balanced(), FAINT)
-        free = replace(way, is_neuron=False)
+        # With the loss of the judged question: a decayed constant needs no best free one, which may be infinite.
+        free = replace(question, architecture=way.architecture)
         decay = objective.decays[1] / objective.factor
         left = max(seconds - (time.monotonic() - started), 0.1 * seconds)
-        moved = settled(_question(free, given.inputs), joined, decay, SLIDING * left, generator(random_state))
+        moved = settled(free, joined, decay, SLIDING * left, generator(random_state))
         candidates = [given.replaced(objective.restored(moved)), given]
     for k, candidate in enumerate(candidates):
         new = candidate
