@@ -18,7 +18,7 @@ from zerogap.program import Program
 from zerogap.question import Question
 from zerogap.scope import cells_around, choose_cells, few_cells
 from zerogap.solvers import Iterate, make_solver
-from zerogap.training.all_neurons import GlobalRun, null_residual, price_bounds
+from zerogap.training.all_neurons import GlobalRun, price_bounds
 from zerogap.training.features import FeatureRun, feature_price_bounds
 from zerogap.training.rank_one import AtomRun, Listed
 from zerogap.training.routes import Request, answered
@@ -231,7 +231,7 @@ def critical_beta(
         expected = "'enumerate': a linear network has one piece"
         raise InputError("arrangements", shown(arrangements), expected, "leave arrangements out")
     listed = Listed.of(question, arrangements, rng)
-    residual = FeatureReferee(question, listed.scope).feasible(null_residual(question))
+    residual = FeatureReferee(question, listed.scope).feasible(question.null_residual)
     if residual is None:
         return np.inf
     return listed.pricer.prices(residual, known=0.0, worth=np.inf, most=listed.count + 1).upper

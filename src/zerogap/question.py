@@ -99,6 +99,13 @@ class Question:
             return self.loss.best_constant()
         return 0.0 if self.outputs is None else np.zeros(self.outputs)
 
+    @property
+    def null_residual(self) -> Array:
+        """An optimal dual point of the networks without neurons, (n,) or (n, C)."""
+        if self.architecture.offset:
+            return self.loss.constant_residual()
+        return -self.loss.gradient(self.nothing)
+
 
 def _merged(rows: Rows, target: Array, weights: Array) -> tuple[Rows, Array, Array, NDArray[np.intp]]:
     """Equal samples with equal targets as one; only where the sum of the weights is exact. Last, the owners."""

@@ -24,7 +24,7 @@ STEPS = 15
 PROMISING = 0.25
 """Share of the starts that is followed to the end."""
 
-LEAST = 200
+LEAST = 400
 """At least so many are followed to the end, if there are."""
 
 
@@ -76,14 +76,12 @@ def search(form: Form, residual: Array, starts: Array, least: int = LEAST) -> Ma
     Maxima
         At most 2 k directions.
     """
-    coefficients = form.coefficients(residual)
     q = form.dimension - int(form.free)
     size = np.linalg.norm(starts[:, :q], axis=1, keepdims=True)
     starts = starts[size[:, 0] > 0.0] / size[size[:, 0] > 0.0]
-    lengths = np.linalg.norm(form.rows, axis=1)
-    columns, coefficients = np.ascontiguousarray((form.rows / lengths[:, None]).T), coefficients * lengths
+    columns, coefficients = _scaled(form, residual)
     # Half the precision, twice the speed: where the coarse ascent leads is only a start for the fine one.
-    rough, found, values, signs = columns.astype(np.float32), [], [], []
+    rough, parts = columns.astype(np.float32), []
     for sign in (1.0, -1.0):
         points, reached, slopes = starts.copy(), np.empty(starts.shape[0]), sign * coefficients
         for k, widths in enumerate(COARSE):
@@ -93,12 +91,29 @@ def search(form: Form, residual: Array, starts: Array, least: int = LEAST) -> Ma
         best = np.argsort(-reached, kind="stable")[: max(least, int(PROMISING * reached.size))]
         # Of length one in full precision again.
         points = points[best] / np.linalg.norm(points[best, :q], axis=1, keepdims=True)
-        values.append(kernels.ascend(columns, slopes, points, q, FINE, STEPS))
-        found.append(points)
-        signs.append(np.full(points.shape[0], sign))
-    directions, prices = np.concatenate(found), np.concatenate(values)
-    order = np.argsort(-prices, kind="stable")
-    return Maxima(prices[order], directions[order], np.concatenate(signs)[order])
+        values = kernels.ascend(columns, slopes, points, q, FINE, STEPS)
+        parts.append(Maxima(values, points, np.full(values.size, sign)))
+    return parts[0].union(parts[1])
+
+
+def refine(form: Form, residual: Array, directions: Array, signs: Array) -> Maxima:
+    """Local ascent of sign * r . phi(u) from directions (k, p) that are near maxima, with signs (k,)."""
+    q = form.dimension - int(form.free)
+    columns, coefficients = _scaled(form, residual)
+    points, values = directions / np.linalg.norm(directions[:, :q], axis=1, keepdims=True), np.empty(signs.size)
+    for sign in (1.0, -1.0):
+        ours = signs == sign
+        turn = np.ascontiguousarray(points[ours])
+        values[ours] = kernels.ascend(columns, sign * coefficients, turn, q, FINE, STEPS)
+        points[ours] = turn
+    order = np.argsort(-values, kind="stable")
+    return Maxima(values[order], points[order], signs[order])
+
+
+def _scaled(form: Form, residual: Array) -> tuple[Array, Array]:
+    """The transposed rows (p, N), of length one, and the coefficients that belong to them."""
+    lengths = np.linalg.norm(form.rows, axis=1)
+    return np.ascontiguousarray((form.rows / lengths[:, None]).T), form.coefficients(residual) * lengths
 
 
 def random_starts(form: Form, count: int, rng: np.random.Generator) -> Array:

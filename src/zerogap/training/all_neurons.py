@@ -19,21 +19,21 @@ from zerogap.oracles.relaxation import relax
 from zerogap.oracles.search import random_starts, search
 from zerogap.question import Question
 from zerogap.solvers import Iterate
-from zerogap.training.generation import Dual, Generation, Round
+from zerogap.training.columns import Columns, Weighed
+from zerogap.training.generation import Generation
 from zerogap.training.history import Iteration
 from zerogap.training.negligible import without_negligible
+from zerogap.training.price_search import Dual, PriceSearch
 from zerogap.training.recovery import thinnest
+from zerogap.training.rounds import FIRST_GAP, Round
 from zerogap.training.routes import Request, Trained
-from zerogap.training.sliding import Sliding
+from zerogap.training.sliding import Sliding, slide
 from zerogap.training.thresholds import falling, largest_price
 
 Array = NDArray[np.float64]
 
 WORK = 6e9
 """Products and sums that the curvature of a cold start may take, about."""
-
-SLIDES = 3
-"""Times that neurons slide, at most, before the program over their cells is solved: with what search has found."""
 
 FRESH = 4
 """Of the neurons of a cold start, one in so many joins those of a warm start."""
@@ -82,7 +82,8 @@ class GlobalRun:
         form = self.referee.form
         if searched is not self.question:
             form = Form.of(searched.rows, free=form.free)
-        self.generation = Generation(searched, form, self.tol, self.rng, solver=self.solver)
+        self.search = PriceSearch(searched, form, self.tol, self.rng)
+        self.generation: Generation | None = None
         self.last: Round | None = None
         self.dual: Dual | None = None
         """What a thorough search has left; the estimate comes from it."""
@@ -92,37 +93,27 @@ class GlobalRun:
         self._best: Iterate | None = None
         self._lowest = np.inf
         self._given: Network | None = None
-        self._slid: Network | None = None
+        self._found: Network | None = None
+        """Of neurons that slid, or of columns, as long as cells are no better."""
 
     def run(self, warm_start: Network | None) -> None:
         """Alternate rounds of generation with attempts at a proof, until the gap is proved or time is up."""
         try:
-            null = null_residual(self.question)
-            if not self.generation.form.rows.size or not null.any():
+            null = self.question.null_residual
+            if not self.search.form.rows.size or not null.any():
                 self._attempt(null, thinnest(self.question, None, None, self.tol)[1], 0.0)
                 return
             if warm_start is not None and warm_start.architecture == self.question.architecture:
                 self._given = warm_start
-            given, found = warm_start, None
-            if given is not None and not given.width:
-                # Near the critical beta: of a network without neurons search tells which ones it lacks.
-                self._slid, self._lowest, given = given, self.referee.objective(given), None
-                found = self._missing()
-                if self.status is not Status.STALLED:
-                    return
-            width = self._width() if given is None else max(1, min(self._width() // FRESH, self._width() - given.width))
-            for _ in range(SLIDES):
-                for sliding in self.generation.warm_by_sliding(width, given, found):
-                    if self._take_sliding(sliding):
+            directions = np.zeros((0, self.search.form.dimension))
+            # Near the critical beta there is nothing to slide: a network without neurons is asked what it lacks.
+            if warm_start is None or warm_start.width:
+                fresh = random_starts(self.search.form, self._width(warm_start), self.rng)
+                for sliding, done in slide(self.search.question, warm_start, fresh, self.rng):
+                    if self._take_sliding(sliding, done):
                         return
-                given, found = self._slid, self._missing()
-                if self.status is not Status.STALLED:
-                    return
-                if found is None:
-                    break
-            for item in self.generation.rounds():
-                if self._take_round(item) if isinstance(item, Round) else self._take_iterate(item):
-                    break
+                    directions = sliding.blocks
+            self._rounds(directions)
             if self.last is not None and self._attempted is not self.last:
                 self._attempt_round(self.last)
         except KeyboardInterrupt:
@@ -133,43 +124,51 @@ class GlobalRun:
         outputs = network.outputs(self.question.rows)
         self._attempt(-self.question.loss.gradient(outputs), np.inf, 0.0)
 
-    def _width(self) -> int:
-        """Neurons of a cold start."""
+    def _width(self, network: Network | None) -> int:
+        """Random neurons of a cold start, or of one from a network."""
         n, (rows, p) = self.question.rows.samples, self.question.rows.flat.shape
         width = int(np.clip(2 * n, 50, 400))
         while width > 1 and (n * min(n, width * p) * width * p > WORK or width * rows > ENTRIES):
             width = int(0.8 * width)
-        return width
+        return width if network is None else max(1, min(width // FRESH, width - network.width))
 
-    def _take_sliding(self, sliding: Sliding | None) -> bool:
+    def _rounds(self, directions: Array) -> None:
+        """Rounds over columns as long as these make progress, then over cells."""
+        dual, gap = None, FIRST_GAP
+        if self.solver == Request.solver:
+            columns = Columns(self.search, directions)
+            if self._take_all(columns):
+                return
+            directions, dual, gap = columns.carrying, columns.dual, columns.gap
+        self.generation = Generation(self.search, directions, dual=dual, gap=gap, solver=self.solver)
+        self._take_all(self.generation)
+
+    def _take_all(self, rounds: Columns | Generation) -> bool:
+        """Run rounds to their end; whether there is nothing left to do before."""
+        for item in rounds.rounds():
+            if self._take_round(item, rounds) if isinstance(item, Round) else self._take_iterate(item):
+                return True
+        return False
+
+    def _take_sliding(self, sliding: Sliding, done: bool) -> bool:
         """Keep the neurons that a level of smoothing has left; whether to stop."""
-        if sliding is not None:
+        if done:
             objective = sliding.objective()
             if objective < self._lowest:
-                self._lowest, self._slid = objective, sliding.network()
+                self._lowest, self._found = objective, sliding.network()
             self._record(0.0, sliding.signs.size)
         return self._overdue()
 
-    def _missing(self) -> Array | None:
-        """Neurons that those lack which have slid; success where these meet the tolerance, as far as search can tell.
-
-        None where only the program over their cells helps: if a proof is wanted, if the loss has kinks, at which the
-        residual of a network says little, or if nothing is missing but accuracy.
-        """
-        if self.effort > self._proving or self._slid is None or not self.question.loss.smooth:
-            return None
-        dual, gap, worth = self.generation.suggested(self._slid, self._lowest)
-        if gap <= self.tol:
-            self.dual, self.status = dual, Status.OPTIMAL
-            self._record(0.0, self._slid.width)
-            return None
-        return worth if worth.shape[0] and gap > 2.0 * self.tol else None
-
-    def _take_iterate(self, iterate: Iterate) -> bool:
-        self._best = iterate if self._best is None or iterate.primal < self._best.primal else self._best
-        if iterate.primal < self._lowest:
-            self._lowest, self._slid = iterate.primal, None
-        self._record(iterate.passes, self._carrying(iterate))
+    def _take_iterate(self, item: Weighed | Iterate) -> bool:
+        if isinstance(item, Weighed):
+            if item.iterate.primal < self._lowest:
+                self._lowest, self._found = item.iterate.primal, item.network(self.question)
+            self._record(item.iterate.passes, self._carrying(item.iterate))
+            return self._overdue()
+        self._best = item if self._best is None or item.primal < self._best.primal else self._best
+        if item.primal < self._lowest:
+            self._lowest, self._found = item.primal, None
+        self._record(item.passes, self._carrying(item))
         return self._overdue()
 
     def _overdue(self) -> bool:
@@ -180,7 +179,8 @@ class GlobalRun:
 
     def _carrying(self, iterate: Iterate) -> int:
         """Neurons that carry weight."""
-        sizes = self.question.architecture.gauge(self.question.rows.dimension).value(iterate.blocks)
+        blocks = iterate.blocks
+        sizes = np.abs(blocks) if blocks.shape[2] == 1 else self.search.gauge.value(blocks)
         return int(np.sum(sizes > 1e-6 * sizes.max(initial=0.0)))
 
     def _record(self, passes: float, width: int) -> None:
@@ -195,7 +195,7 @@ class GlobalRun:
         if self.callback is not None and self.callback(record):
             self.status = Status.STOPPED
 
-    def _take_round(self, round_: Round) -> bool:
+    def _take_round(self, round_: Round, rounds: Columns | Generation) -> bool:
         self.last, self.dual = round_, round_.dual if round_.thorough else None
         self._record(round_.iterate.passes, self._carrying(round_.iterate))
         if self._overdue():
@@ -210,7 +210,7 @@ class GlobalRun:
             self.status = Status.OPTIMAL
         if self.status is not Status.STALLED or direction is None:
             return True
-        self.generation.insist(direction)
+        rounds.insist(direction)
         return False
 
     def _attempt_round(self, round_: Round) -> Array | None:
@@ -261,11 +261,11 @@ class GlobalRun:
 
     def network(self) -> tuple[Network, float]:
         """The thinnest network found, or the one that was given or slid if that is better; and its objective."""
-        program, iterate = self.generation.program, self._best
-        if self.last is not None:
+        program, iterate = None if self.generation is None else self.generation.program, self._best
+        if self.last is not None and self.last.program is not None:
             program, iterate = self.last.program, self.last.iterate
         network, objective = thinnest(self.question, program, iterate, self.tol)
-        for other in (self._given, self._slid):
+        for other in (self._given, self._found):
             pruned = None if other is None else other.without_faint(1e-6).pruned(self.question.rows)
             if pruned is not None and self.referee.objective(pruned) < objective:
                 network, objective = pruned, self.referee.objective(pruned)
@@ -275,7 +275,7 @@ class GlobalRun:
         """The certificate of a network over all neurons; only an exhausted search gives an estimate."""
         if self.referee.ratchet.proof is None:
             # Stopped before the first proof was finished: the residuals at hand still give bounds.
-            self._relax(null_residual(self.question))
+            self._relax(self.question.null_residual)
             self._relax(-self.question.loss.gradient(network.outputs(self.question.rows)))
             if self._best is not None:
                 self._relax(self._best.residual)
@@ -283,7 +283,8 @@ class GlobalRun:
         if self.dual is not None:
             residual = self.referee.feasible(self.dual.residual)
             estimate = None if residual is None else self.referee.dual_value(residual, self.dual.price)
-        cells = 0 if self.generation.program is None else self.generation.program.cells.count
+        program = None if self.generation is None else self.generation.program
+        cells = 0 if program is None else program.cells.count
         return self.referee.verdict(network, objective, cells=cells, estimate=estimate)
 
 
@@ -295,17 +296,10 @@ def train_globally(question: Question, request: Request) -> Trained:
     return network, run.verdict(network, objective), run.history, run.status
 
 
-def null_residual(question: Question) -> Array:
-    """An optimal dual point of the networks without neurons, (n,) or (n, C)."""
-    if question.architecture.offset:
-        return question.loss.constant_residual()
-    return -question.loss.gradient(question.nothing)
-
-
 def price_bounds(question: Question, tol: float, seconds: float, rng: np.random.Generator) -> tuple[float, float]:
     """The largest price of the residual without neurons: one that is attained, and one that nothing exceeds."""
     referee = GlobalReferee(question)
-    residual = referee.feasible(null_residual(question))
+    residual = referee.feasible(question.null_residual)
     if residual is None:
         return 0.0, np.inf
     if not referee.form.rows.size or not residual.any():

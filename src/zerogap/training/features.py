@@ -29,11 +29,10 @@ from zerogap.network import Network
 from zerogap.oracles.feature_search import climb, distinct, prices
 from zerogap.question import Question
 from zerogap.solvers.group_lasso import group_lasso
-from zerogap.training.all_neurons import null_residual
 from zerogap.training.descent import Descent
 from zerogap.training.feature_proofs import FeatureProver
-from zerogap.training.generation import TIGHT
 from zerogap.training.history import Iteration
+from zerogap.training.price_search import TIGHT
 
 Array = NDArray[np.float64]
 
@@ -121,7 +120,7 @@ def feature_price_bounds(
     They differ by at most `tol`, relative, where branch and bound finishes within `effort` seconds.
     """
     run = FeatureRun(question, tol, np.inf, rng, effort=effort)
-    residual = run.referee.feasible(null_residual(question))
+    residual = run.referee.feasible(question.null_residual)
     if residual is None:
         return 0.0, np.inf
     if not residual.any() or not run.features.rows.flat.any():
@@ -203,7 +202,7 @@ class FeatureRun:
     def run(self, warm_start: Network | None = None) -> None:
         """Rounds until the gap is met, nothing improves, or time is up."""
         try:
-            null = null_residual(self.question)
+            null = self.question.null_residual
             self._keep(self.best)
             self._bound(null)
             if not null.any() or not self.features.rows.flat.any():

@@ -27,7 +27,6 @@ from zerogap.errors import InputError, Status
 from zerogap.features.base import combined, masses, pulled
 from zerogap.network import Network
 from zerogap.question import Question
-from zerogap.training.all_neurons import null_residual
 from zerogap.training.history import Iteration
 from zerogap.training.rank_one import Listed
 from zerogap.training.recovery import empty_network
@@ -132,7 +131,7 @@ class _Run:
 
     def trained(self, iterations: int) -> Result:
         """The whole run."""
-        residual = null_residual(self._question)
+        residual = self._question.null_residual
         try:
             for step in range(iterations):
                 if not self._stepped(step, residual):

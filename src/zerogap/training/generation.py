@@ -9,43 +9,22 @@ that finds none does, and the neuron that it finds instead joins the program lik
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.arrangements import Cells, cells_of_gates
 from zerogap.arrangements.cells import first_of_each
-from zerogap.network import Network
-from zerogap.oracles.form import Form
-from zerogap.oracles.search import LEAST, Maxima, random_starts, search
+from zerogap.oracles.search import Maxima, random_starts
 from zerogap.program import Program
-from zerogap.question import Question
 from zerogap.solvers import Iterate, make_solver
-from zerogap.training.sliding import WIDTHS, Sliding
+from zerogap.training.price_search import Dual, PriceSearch
+from zerogap.training.rounds import FIRST_GAP, Progress, Round
 
 Array = NDArray[np.float64]
 
-STARTS = 400
-"""Random starts of a search, besides the neurons in use and the maxima of the last search."""
-
-BATCHES = 40
-"""A search that finds nothing is repeated so often with other starts, before a gap is believed."""
-
-AFFORDABLE = 2e7
-"""Entries of the rows, over all starts of a search, that may be visited in one ascent step."""
-
-TIGHT = 1e-3
-"""Above this tolerance the search before a gap is believed is shorter: in all, in proportion; each part by its root."""
-
 INWARD = 0.5
 """Prices are also asked for so far on the way from the last residual to the best one so far."""
-
-NEAR = 0.3
-"""Distance of the starts around neurons in use."""
-
-SKIPPED = 2, 4
-"""So many of the widest levels are left out where sliding starts from a network: with random neurons, or known ones."""
 
 REMEMBERED = 200
 """Maxima of a search that are starts of the next one, at most."""
@@ -56,12 +35,6 @@ NEW_CELLS = 150
 NUDGE = 1e-5
 """Maxima lie on walls; a relative random step of this size picks one of the cells that touch there."""
 
-PATIENCE = 6
-"""Rounds without a new cell, or in which nothing improves, before giving up."""
-
-FIRST_GAP = 0.3
-"""What is assumed of the starting neurons."""
-
 AIM = 0.05
 """A program is solved to this share of the gap that was estimated before."""
 
@@ -70,78 +43,40 @@ FAINT = 1.0, 0.15
 program, or the least one estimated so far."""
 
 
-@dataclass(frozen=True, eq=False)
-class Dual:
-    """A residual (n,) and its largest price that the search met, a lower bound of the true one."""
-
-    residual: Array
-    price: float
-
-
-@dataclass(frozen=True, eq=False)
-class Round:
-    """What one round leaves behind.
-
-    Parameters
-    ----------
-    program : Program
-        Over the cells in use.
-    iterate : Iterate
-        The solver's point of least gap.
-    dual : Dual
-        The best dual point so far, as far as search can tell.
-    estimate : float
-        The relative gap if that is the largest price.
-    thorough : bool
-        Whether the search was the thorough one.
-    """
-
-    program: Program
-    iterate: Iterate
-    dual: Dual
-    estimate: float
-    thorough: bool
-
-
 class Generation:
     """Rounds of generation for one question.
 
     Parameters
     ----------
-    question : Question
-        ReLU networks.
-    form : Form
-        Its rows, merged.
-    tol : float
-        Relative gap asked for; the rounds solve their programs a little further than the round before.
-    rng : Generator
-    starts : int
-        Random starts of each search.
+    search : PriceSearch
+        Of the question.
+    directions : (k, p) float64
+        Neurons whose cells are those to start from; if there are none, random ones.
+    dual : Dual, optional
+        A dual point that is known.
+    gap : float
+        The gap estimated so far.
     solver : str
         Of the programs.
     """
 
     def __init__(
         self,
-        question: Question,
-        form: Form,
-        tol: float,
-        rng: np.random.Generator,
+        search: PriceSearch,
+        directions: Array,
         *,
-        starts: int = STARTS,
+        dual: Dual | None = None,
+        gap: float = FIRST_GAP,
         solver: str = "interior_point",
     ) -> None:
-        self._question, self.form, self._tol, self._rng = question, form, tol, rng
-        ease = min(1.0, TIGHT / tol)
-        self._starts, self._least = max(1, int(starts * ease**0.5)), max(1, int(LEAST * ease**0.5))
-        self._affordable = AFFORDABLE * ease
-        self._solver = solver
+        self._search, self._question, self._tol = search, search.question, search.tol
+        self._solver, self._dual, self._gap = solver, dual, gap
         self._cells: Cells | None = None
-        self._gap = FIRST_GAP
         self._insisted = False
-        self._known = np.zeros((0, form.dimension))
-        self._dual: Dual | None = None
+        self._known = np.zeros((0, search.form.dimension))
         self.program: Program | None = None
+        directions = directions if directions.shape[0] else random_starts(search.form, 30, search.rng)
+        self.add(directions, directions.shape[0])
 
     # -- cells -------------------------------------------------------------------------------------
 
@@ -149,7 +84,9 @@ class Generation:
         """Let the cells of some directions (k, p) join; whether any of them is new."""
         walls = self._question.walls
         size = np.linalg.norm(directions, axis=1, keepdims=True)
-        nudged = directions + NUDGE * size * self._rng.standard_normal(directions.shape) / np.sqrt(directions.shape[1])
+        nudged = directions + NUDGE * size * self._search.rng.standard_normal(directions.shape) / np.sqrt(
+            directions.shape[1]
+        )
         keep = first_of_each(walls.signs(nudged))[: NEW_CELLS if most is None else most]
         if not keep.size:
             return False
@@ -165,42 +102,12 @@ class Generation:
         # The dual point that the proof refused, and what search believed its price to be.
         self._dual, self._known = None, np.concatenate([direction[None], self._known])
 
-    def warm_by_sliding(
-        self, width: int, network: Network | None = None, directions: Array | None = None
-    ) -> Iterator[Sliding | None]:
-        """Start from the cells in which neurons come to rest; yields after every step, with the neurons whenever a
-        level of smoothing is done.
-
-        Parameters
-        ----------
-        width : int
-            Random neurons.
-        network : Network, optional
-            Its neurons slide along.
-        directions : (k, p) float64, optional
-            Known to be worth more than they cost: they take the place of the random neurons.
-        """
-        known = directions is not None
-        directions = random_starts(self.form, width, self._rng) if directions is None else directions
-        if network is None or not network.width:
-            sliding, widths = Sliding.scattered(self._question, directions, self._rng), WIDTHS
-        else:
-            sliding = Sliding.continued(self._question, network, directions, self._rng)
-            widths = WIDTHS[SKIPPED[known] :]
-        for done in sliding.run(widths):
-            yield sliding if done else None
-        if sliding.signs.size:
-            self.add(sliding.blocks, sliding.signs.size)
-
     # -- rounds ------------------------------------------------------------------------------------
 
     def rounds(self) -> Iterator[Round | Iterate]:
         """Iterates of the solver, and a Round after each program; ends when the search finds nothing more."""
-        question = self._question
-        if self._cells is None:
-            self.add(random_starts(self.form, 30, self._rng))
-        stuck, lowest, closest = 0, np.inf, np.inf
-        while self._cells is not None and self._cells.count and stuck < PATIENCE:
+        question, progress = self._question, Progress(self._tol)
+        while self._cells is not None and self._cells.count and progress.made:
             self.program = program = question.program(self._cells)
             best: Iterate | None = None
             aim = max(AIM * self._gap, 0.2 * self._tol)
@@ -212,87 +119,37 @@ class Generation:
             if best is None:
                 return
             maxima, self._dual, thorough = self._price(best)
-            estimate = self._gap_of(best.primal, self._dual)
+            estimate = self._search.gap(best.primal, self._dual)
             self._gap = min(self._gap, max(estimate, 0.1 * self._tol))
-            # Maxima on walls can ask for the same few cells for ever.
-            improved = best.primal < lowest * (1.0 - 0.01 * self._tol) or estimate < 0.9 * closest
-            lowest, closest = min(lowest, best.primal), min(closest, estimate)
             self._drop(program, best)
             self._insisted = False
             yield Round(program, best, self._dual, estimate, thorough)
             worth = maxima.directions[maxima.values > question.beta * (1.0 + 0.05 * self._tol)]
-            stuck = 0 if (self.add(worth) and improved) or self._insisted else stuck + 1
+            progress.see(best.primal, estimate, joined=self.add(worth), insisted=self._insisted)
 
     def _price(self, iterate: Iterate) -> tuple[Maxima, Dual, bool]:
         """Maxima of the price that forbid the residuals in use, the best of these, and whether search was thorough.
 
         What has been found decides how long to go on, not the clock: runs repeat.
         """
-        sizes = self._question.architecture.gauge(self.form.dimension).value(iterate.blocks)
+        sizes = self._search.gauge.value(iterate.blocks)
         used = iterate.blocks[sizes > 1e-4 * sizes.max(initial=0.0)]
-        maxima = self._revisit(iterate.residual, used).union(self._search(iterate.residual, used))
+        maxima = self._met(iterate.residual, used)
         dual = Dual(iterate.residual, maxima.price)
         if self._dual is not None:
             between = INWARD * self._dual.residual + (1.0 - INWARD) * iterate.residual
-            inner = self._revisit(between, used).union(self._search(between, used))
-            dual = max(dual, self._dual, Dual(between, inner.price), key=self._bound)
+            inner = self._met(between, used)
+            dual = max(dual, self._dual, Dual(between, inner.price), key=self._search.bound)
             maxima = maxima.union(inner)
-        more, dual, thorough = self._doubted(iterate.primal, dual, used)
+        more, dual, thorough = self._search.doubted(iterate.primal, dual, used)
         maxima = maxima.union(more)
         self._known = maxima.directions[first_of_each(self._question.walls.signs(maxima.directions))[:REMEMBERED]]
         return maxima, dual, thorough
 
-    def suggested(self, network: Network, objective: float) -> tuple[Dual, float, Array]:
-        """The dual point of a network's own residual, the relative gap if no neuron has a larger price, and neurons
-        that are worth more than they cost.
-        """
-        used = network.balanced().first
-        residual = -self._question.loss.gradient(network.outputs(self._question.rows))
-        maxima = self._revisit(residual, used)
-        more, dual, _ = self._doubted(objective, Dual(residual, maxima.price), used)
-        maxima = maxima.union(more) if more.values.size else maxima.union(self._search(residual, used))
-        worth = maxima.directions[maxima.values > self._question.beta * (1.0 + 0.05 * self._tol)]
-        fresh = first_of_each(self._question.walls.signs(worth))[:NEW_CELLS]
-        return dual, self._gap_of(objective, dual), worth[np.sort(fresh)]
-
-    def _doubted(self, primal: float, dual: Dual, used: Array) -> tuple[Maxima, Dual, bool]:
-        """Further searches before a small gap is believed: their maxima, the dual point after them, and if it held."""
-        batches = max(1, min(BATCHES, int(self._affordable / max(1, self._starts * self.form.rows.size))))
-        tried, maxima = 0, Maxima(np.zeros(0), used[:0], np.zeros(0))
-        while self._gap_of(primal, dual) <= self._tol and tried < batches:
-            found = self._search(dual.residual, used)
-            found = found if tried else found.union(self._revisit(dual.residual, used))
-            dual, maxima = Dual(dual.residual, max(dual.price, found.price)), maxima.union(found)
-            tried += 1
-        return maxima, dual, tried == batches
-
-    def _search(self, residual: Array, used: Array) -> Maxima:
-        """Maxima of the price met from random directions, half of them around the neurons in use.
-
-        Rare peaks are most often near those.
-        """
-        fresh = random_starts(self.form, self._starts, self._rng)
-        if used.shape[0]:
-            gauge = self._question.architecture.gauge(self.form.dimension)
-            near = fresh[: self._starts // 2]
-            centres = used[self._rng.integers(used.shape[0], size=near.shape[0])]
-            near *= NEAR / gauge.value(near)[:, None]
-            near += centres / gauge.value(centres)[:, None]
-        return search(self.form, residual, fresh, self._least)
-
-    def _revisit(self, residual: Array, used: Array) -> Maxima:
-        """Maxima of the price met from the neurons in use, and from the maxima of the last round."""
-        return search(self.form, residual, np.concatenate([used, self._known]), self._least)
-
-    def _bound(self, dual: Dual) -> float:
-        """The bound that a dual point would give if no neuron had a larger price."""
-        loss = self._question.loss
-        largest = self._question.beta / dual.price if dual.price > 0.0 else np.inf
-        return loss.dual_value(loss.best_scale(dual.residual, largest) * dual.residual)
-
-    def _gap_of(self, primal: float, dual: Dual) -> float:
-        """The relative gap if no neuron had a larger price."""
-        return (primal - self._bound(dual)) / max(primal, 1e-300)
+    def _met(self, residual: Array, used: Array) -> Maxima:
+        """Maxima of the price met from the neurons in use, from the maxima of the last round, and around them."""
+        known = np.concatenate([used, self._known])
+        return self._search.revisit(residual, known).union(self._search.around(residual, used))
 
     def _drop(self, program: Program, iterate: Iterate) -> None:
         """Keep the cells that carry weight: what the last gap leaves to vanishing blocks is noise."""

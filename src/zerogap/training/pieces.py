@@ -26,7 +26,6 @@ from zerogap.question import Question
 from zerogap.scope import chooser
 from zerogap.solvers.conic import FINEST
 from zerogap.solvers.conic_pieces import ATTEMPTS, PieceSolution, solve_pieces
-from zerogap.training.all_neurons import null_residual
 from zerogap.training.history import Iteration
 from zerogap.training.piece_recovery import recovered
 from zerogap.training.recovery import empty_network
@@ -109,7 +108,7 @@ class PieceRun:
     def run(self, limit: float, callback: Callback | None) -> None:
         """Solve, more than once where the gap asks for it."""
         try:
-            null = null_residual(self.question)
+            null = self.question.null_residual
             if not self.program.pieces.count or not null.any():
                 self._hear(null, None, refine=True)
             else:

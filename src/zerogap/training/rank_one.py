@@ -36,7 +36,6 @@ from zerogap.question import Question
 from zerogap.scope import choose_cells
 from zerogap.solvers import Iterate
 from zerogap.solvers.group_lasso import group_lasso
-from zerogap.training.all_neurons import null_residual
 from zerogap.training.descent import Descent, lbfgs
 from zerogap.training.history import Iteration
 from zerogap.training.recovery import empty_network
@@ -205,7 +204,7 @@ class AtomRun:
         """The whole run."""
         question = self._question
         try:
-            residual: Array | None = null_residual(question)
+            residual: Array | None = question.null_residual
             closest, lowest, idle = np.inf, np.inf, 0
             while residual is not None and idle < PATIENCE:
                 grown = self._price(residual)

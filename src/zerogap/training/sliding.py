@@ -46,6 +46,9 @@ DAMPING = 1.0
 ROUNDING = 1e-6
 """What single precision may lose of the Gram matrix, in units of its largest entry."""
 
+SKIPPED = 2
+"""So many of the widest levels are left out where sliding starts from a network."""
+
 MARGIN = 10.0
 """Width of the kink of the hinge loss, in units of eps."""
 
@@ -153,6 +156,21 @@ class Sliding:
                 taken |= joining
                 blocks[j] = blocks[joining].sum(axis=0)
         self.blocks, self.signs = blocks[alone], signs[alone]
+
+
+def slide(
+    question: Question, network: Network | None, directions: Array, rng: np.random.Generator
+) -> Iterator[tuple[Sliding, bool]]:
+    """Let random neurons of some directions (k, p) slide, along with those of a network if there is one.
+
+    Yields after every step, and whether it was the last one of its level.
+    """
+    if network is None or not network.width:
+        sliding, widths = Sliding.scattered(question, directions, rng), WIDTHS
+    else:
+        sliding, widths = Sliding.continued(question, network, directions, rng), WIDTHS[SKIPPED:]
+    for done in sliding.run(widths):
+        yield sliding, done
 
 
 class _Level:

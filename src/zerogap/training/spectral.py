@@ -27,7 +27,6 @@ from zerogap.scope import choose_cells
 from zerogap.solvers import Iterate
 from zerogap.solvers.group_lasso import group_lasso
 from zerogap.solvers.spectral_barrier import SpectralBarrier, SpectralIterate
-from zerogap.training.all_neurons import null_residual
 from zerogap.training.history import Iteration
 from zerogap.training.recovery import empty_network
 
@@ -128,7 +127,7 @@ class _Run:
         """The whole run."""
         self._referee = referee
         try:
-            null = referee.feasible(null_residual(self._question))
+            null = referee.feasible(self._question.null_residual)
             if null is not None:
                 self._hear(null)
             if null is not None and null.any():

@@ -30,7 +30,6 @@ from zerogap.question import Question
 from zerogap.scope import chooser
 from zerogap.solvers.conic import FINEST
 from zerogap.solvers.conic_pieces import solve_pieces
-from zerogap.training.all_neurons import null_residual
 from zerogap.training.history import Iteration
 from zerogap.training.pieces import PieceRun
 from zerogap.training.recovery import empty_network
@@ -135,7 +134,7 @@ class TiedRun:
     def run(self, listed: bool, warm_start: Network | None = None) -> None:
         """The relaxation if `listed`, then rounds of search and proof."""
         try:
-            null = null_residual(self.question)
+            null = self.question.null_residual
             if not null.any():
                 self._prove(null, 0.0)
             else:
@@ -176,7 +175,7 @@ class TiedRun:
         """The best network of the neurons so far, and its residual inside the domain of the dual."""
         question, features = self.question, self._features
         if not self._neurons.shape[0]:
-            return self.referee.feasible(null_residual(question))
+            return self.referee.feasible(question.null_residual)
         values = features.forward(self._neurons)[0][:, 0].T
         gauge = GroupGauge.euclidean(np.ones(1, dtype=bool))
         cones = (np.ones((1, 1)),) * len(values)
