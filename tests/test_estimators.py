@@ -239,7 +239,7 @@ def test_a_callback_ends_a_path_and_ctrl_c_a_search(monkeypatch: pytest.MonkeyPa
     def interrupted(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zerogap.training.generation.Generation.warm_by_sliding", interrupted)
+    monkeypatch.setattr("zerogap.training.all_neurons.slide", interrupted)
     with pytest.raises(KeyboardInterrupt):
         zg.ConvexMLPRegressorCV(**CHOICE).fit(X, Y)
     with pytest.warns(ConvergenceWarning, match="Interrupted by the user"):

@@ -32,7 +32,7 @@ from zerogap.oracles.form import Form
 from zerogap.oracles.relaxation import relax
 from zerogap.oracles.search import random_starts, search
 from zerogap.rows import Rows
-from zerogap.training import generation
+from zerogap.training import all_neurons, price_search
 from zerogap.walls import find_walls
 
 Array = NDArray[np.float64]
@@ -252,9 +252,9 @@ def test_killed_runs_leave_files_that_load_and_check(tmp_path: Path) -> None:
 
 def test_search_is_not_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """With pricing crippled to single starts, nothing is claimed, and branch and bound refuses or mends the claim."""
-    monkeypatch.setattr(generation, "STARTS", 1)
-    monkeypatch.setattr(generation, "BATCHES", 1)
-    monkeypatch.setattr(generation.Generation, "warm_by_sliding", lambda *_: ())
+    monkeypatch.setattr(price_search, "STARTS", 1)
+    monkeypatch.setattr(price_search, "BATCHES", 1)
+    monkeypatch.setattr(all_neurons, "slide", lambda *_: ())
     best = zg.train(zg.MLP(), TABLE, np.abs(TABLE[:, 0]), beta=0.05, arrangements="enumerate", tol=1e-6).certificate
     searched = zg.train(zg.MLP(), TABLE, np.abs(TABLE[:, 0]), beta=0.05, tol=1e-3, prove=False)
     assert searched.status is not zg.Status.OPTIMAL
