@@ -24,7 +24,7 @@ from zerogap.training.generation import Generation
 from zerogap.training.history import Iteration
 from zerogap.training.negligible import without_negligible
 from zerogap.training.price_search import Dual, PriceSearch
-from zerogap.training.recovery import thinnest
+from zerogap.training.recovery import FAINTEST, consolidated, thinnest
 from zerogap.training.rounds import FIRST_GAP, Round
 from zerogap.training.routes import Request, Trained
 from zerogap.training.sliding import Sliding, slide
@@ -40,6 +40,9 @@ FRESH = 4
 
 ENTRIES = 3e6
 """Pre-activations of a cold start, at most."""
+
+GRACE = 0.1
+"""After the time is up the network is still made thinner, for so long in units of the limit."""
 
 CRITICAL_STARTS, FEWEST, VISITED = 2000, 200, 3e7
 """Starts of the search for the critical beta; on large problems fewer, so that a step visits so many entries."""
@@ -265,10 +268,15 @@ class GlobalRun:
         if self.last is not None and self.last.program is not None:
             program, iterate = self.last.program, self.last.iterate
         network, objective = thinnest(self.question, program, iterate, self.tol)
-        for other in (self._given, self._found):
-            pruned = None if other is None else other.without_faint(1e-6).pruned(self.question.rows)
-            if pruned is not None and self.referee.objective(pruned) < objective:
-                network, objective = pruned, self.referee.objective(pruned)
+        others = []
+        if self._given is not None:
+            others.append(self._given.without_faint(FAINTEST).pruned(self.question.rows))
+        if self._found is not None:
+            deadline = max(time.monotonic(), self.started + self._proving + self.limit) + GRACE * self.limit
+            others.append(consolidated(self.question, self._found, self.tol, deadline))
+        for other in others:
+            if self.referee.objective(other) < objective:
+                network, objective = other, self.referee.objective(other)
         return network, self.referee.objective(network)
 
     def verdict(self, network: Network, objective: float) -> Certificate:

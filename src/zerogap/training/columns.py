@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,18 +161,15 @@ class Columns:
             residuals.append((1.0 - INWARD) * self.dual.residual + INWARD * loose.residual)
         weights = np.abs(tight.blocks.reshape(-1))
         used = self.directions[weights > 1e-3 * weights.max(initial=0.0)]
-        # What no climb forbids is searched too, the most promising one first, until that has been searched.
-        climbed = [self._climb(values, residual) for residual in residuals]
-        duals = [Dual(residual, found.price) for residual, found in zip(residuals, climbed, strict=True)]
-        maxima, best = reduce(Maxima.union, climbed), self.dual
-        while duals:
-            dual = max(duals, key=search.bound)
-            if best is not None and search.bound(dual) <= search.bound(best):
-                break
-            duals.remove(dual)
-            found = search.around(dual.residual, used)
-            maxima, dual = maxima.union(found), Dual(dual.residual, max(dual.price, found.price))
+        maxima, best = Maxima(np.zeros(0), used[:0], np.zeros(0)), self.dual
+        for residual in residuals:
+            found = self._climb(values, residual)
+            if best is None or search.bound(Dual(residual, found.price)) > search.bound(best):
+                found = found.union(search.around(residual, used))
+            maxima, dual = maxima.union(found), Dual(residual, found.price)
             best = dual if best is None or search.bound(dual) > search.bound(best) else best
+            if search.gap(tight.primal, best) <= search.tol:
+                break
         assert best is not None
         more, best, thorough = search.doubted(tight.primal, best, used)
         return maxima.union(more), best, thorough

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,8 +14,15 @@ from zerogap.network import Network
 from zerogap.program import Program
 from zerogap.question import Question
 from zerogap.solvers import Iterate
+from zerogap.training.sliding import Sliding
 
 Array = NDArray[np.float64]
+
+FAINTEST = 1e-6
+"""Neurons of a smaller share of the largest weight leave first."""
+
+CROWDS = 0.03 * 0.3 ** np.arange(5.0)
+"""Widths of the kinks in which crowds are merged."""
 
 
 def empty_network(question: Question) -> Network:
@@ -41,6 +49,27 @@ def thinnest(question: Question, program: Program | None, best: Iterate | None, 
     allowed = min(judged)[0] * (1.0 + 0.1 * tol)
     objective, _, chosen = min((j for j in judged if j[0] <= allowed), key=lambda j: (j[1], j[0]))
     return candidates[chosen], objective
+
+
+def consolidated(question: Question, network: Network, tol: float, deadline: float) -> Network:
+    """The thinnest network near one whose neurons stand in crowds: of fixed directions next to each other.
+
+    Candidates: the network pruned to at most n neurons, and what sliding makes of these, level by level, which moves
+    and merges them; none that is worse than the best one by more than a tenth of the gap. Sliding ends at `deadline`.
+    """
+    pruned = network.without_faint(FAINTEST).pruned(question.rows)
+    candidates = [pruned]
+    if pruned.width:
+        nobody, rng = np.zeros((0, question.rows.dimension)), np.random.default_rng(0)
+        sliding = Sliding.continued(question, pruned, nobody, rng)
+        for done in sliding.run(CROWDS):
+            if done:
+                candidates.append(sliding.network().pruned(question.rows))
+            if time.monotonic() > deadline:
+                break
+    judged = [(objective_above(question, network), network.width, k) for k, network in enumerate(candidates)]
+    allowed = min(judged)[0] * (1.0 + 0.1 * tol)
+    return candidates[min((j for j in judged if j[0] <= allowed), key=lambda j: (j[1], j[0]))[2]]
 
 
 def _thinned(question: Question, program: Program, best: Iterate) -> Iterator[Network]:
