@@ -16,6 +16,7 @@ from zerogap.certificates.certificate import Certificate
 from zerogap.commands.options import Data, Target
 from zerogap.data import load_dataset
 from zerogap.data.encoding import network_inputs
+from zerogap.errors import InputError
 from zerogap.report.console import console
 
 
@@ -35,8 +36,12 @@ def check(
     everything = load_dataset(data, target=target)
     X = network_inputs(everything, from_config(claim.architecture).flat)
     try:
+        contents = json.loads(certificate.read_text())
+        if (samples := len(contents["evidence"]["owner"])) != len(everything):
+            remedy = "pass the data it was made from; 'zerogap fit --out' writes them as training-data.npz"
+            raise InputError(everything.name, f"{len(everything)} samples", f"{samples}, as in the certificate", remedy)
         recheck: Any = checker.check
-        recheck(json.loads(certificate.read_text()), X.tolist(), everything.y.tolist())
+        recheck(contents, X.tolist(), everything.y.tolist())
     except (ArithmeticError, LookupError, TypeError, ValueError, zlib.error) as error:
         console.print(f"[red]refused:[/red] {escape(str(error))}")
         raise typer.Exit(1) from error

@@ -42,7 +42,7 @@ from zerogap.report.scores import Predictions
 from zerogap.report.summary import Comparison, Summary
 from zerogap.training.baselines import train_by_gradient
 from zerogap.training.train import train
-from zerogap.validation import positive
+from zerogap.validation import generator, one_of, positive, seconds_of
 
 Compare = StrEnum("Compare", ["none", "adam", "lbfgs", "sgd"])
 Solver = StrEnum("Solver", ["interior_point", "clarabel"])
@@ -81,7 +81,7 @@ def fit(
     solver: Annotated[Solver, typer.Option(help="Structured solver or conic reference.")] = Solver.interior_point,
     test_size: Annotated[float, typer.Option(help="Share of samples kept for testing, in [0, 1).")] = 0.25,
     seed: Annotated[int, typer.Option(help="Of the split and of the sampled cells.")] = 0,
-    standardise: Annotated[bool, typer.Option(help="Centre and scale the inputs (default: tables only).")] = True,
+    standardise: Annotated[bool, typer.Option(help="Centre and scale the columns of tables; images stay.")] = True,
     target: Target = None,
     compare: Annotated[Compare, typer.Option(help="Also train the same network by gradients.")] = Compare.none,
     compare_width: Annotated[int, typer.Option(help="Its width.")] = 100,
@@ -115,6 +115,11 @@ def fit(
     positive("beta", beta)
     positive("tol", tol)
     positive("max_time", max_time, infinite=True)
+    seconds_of("prove", prove)
+    generator(seed)
+    arrangements = cells_of(cells or ("200" if architecture.gated else "generate"))
+    if isinstance(arrangements, str):
+        one_of("arrangements", arrangements, ("generate", "enumerate"))
     everything = load_dataset(data, target=target)
     training, testing = everything.split(test_size, seed)
     scaling = training.scaling() if standardise and training.X.ndim == 2 else None
@@ -141,7 +146,7 @@ def fit(
             X,
             y,
             **arguments,
-            arrangements=cells_of(cells or ("200" if architecture.gated else "generate")),
+            arrangements=arrangements,
             tol=tol,
             max_time=max_time,
             prove=prove,

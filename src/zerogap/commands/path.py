@@ -57,7 +57,7 @@ def path(
     max_time: Annotated[float | None, typer.Option(help="Seconds for the path.")] = None,
     test_size: Annotated[float, typer.Option(help="Share of samples to judge by, in [0, 1).")] = 0.25,
     seed: Annotated[int, typer.Option(help="Of the split and of the search.")] = 0,
-    standardise: Annotated[bool, typer.Option(help="Centre and scale the inputs (default: tables only).")] = True,
+    standardise: Annotated[bool, typer.Option(help="Centre and scale the columns of tables; images stay.")] = True,
     target: Target = None,
     out: Annotated[Path | None, typer.Option(help="Folder for path.json, path.png and the best model.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,

@@ -88,10 +88,10 @@ class Columns:
         self._search, self._question = search, search.question
         flat = self._question.rows.flat
         spread = np.sqrt(np.mean(flat**2, axis=0))
-        self._units = np.where(spread > 0.0, spread, 1.0)
+        self._units, self._dead = np.where(spread > 0.0, spread, 1.0), spread == 0.0
         self._climbed = int(np.clip(VISITED / max(1, flat.size), JOINING[0], CLIMBED))
         self._joining = int(np.clip(flat.shape[0] // self._question.rows.matrix.shape[1], *JOINING))
-        self.directions = directions / search.gauge.value(directions)[:, None]
+        self.directions = self._unit(directions)
         self.dual: Dual | None = None
         """The best dual point so far, as far as search can tell."""
         self.carrying = self.directions
@@ -100,7 +100,7 @@ class Columns:
 
     def insist(self, direction: Array) -> None:
         """Let a neuron (p,) join that a proof has found, whatever the search thinks."""
-        self.directions = np.concatenate([self.directions, direction[None] / self._search.gauge.value(direction[None])])
+        self.directions = np.concatenate([self.directions, self._unit(direction[None])])
         self.dual, self._insisted = None, True
 
     def rounds(self) -> Iterator[Round | Weighed]:
@@ -129,6 +129,12 @@ class Columns:
             if search.tol < estimate <= COARSE:
                 return
 
+    def _unit(self, directions: Array) -> Array:
+        """Those that cost something, of gauge one, without weights on columns of zeros, which only cost."""
+        used = np.where(self._dead, 0.0, directions)
+        sizes = self._search.gauge.value(used)
+        return used[sizes > 0.0] / sizes[sizes > 0.0, None]
+
     # -- programs ----------------------------------------------------------------------------------
 
     def _features(self) -> Array:
@@ -138,9 +144,8 @@ class Columns:
         step = max(1, ENTRIES // max(1, rows.flat.shape[0]))
         for start in range(0, count, step):
             active = np.maximum(self.directions[start : start + step] @ rows.flat.T, 0.0)
-            values[:, start : start + step] = (
-                rows.scale * active.reshape(active.shape[0], rows.samples, -1).sum(axis=2).T
-            )
+            sums = active.reshape(active.shape[0], rows.samples, -1).sum(axis=2)
+            values[:, start : start + step] = rows.scale * sums.T
         return values
 
     def _weigh(self, values: Array, aim: float) -> Iterator[Iterate]:
@@ -191,8 +196,7 @@ class Columns:
         keep[order[np.cumsum(weights[order]) < FAINT * self.gap * weights.sum()]] = False
         for residual in (solved.residual, solved.residual if self.dual is None else self.dual.residual):
             keep |= np.abs(residual @ values) > beta * (1.0 - self.gap)
-        worth = maxima.directions[maxima.values > beta * (1.0 - WORTH * self.gap)]
-        worth = worth / self._search.gauge.value(worth)[:, None]
+        worth = self._unit(maxima.directions[maxima.values > beta * (1.0 - WORTH * self.gap)])
         self.directions = np.concatenate([self.directions[keep], worth[self._apart(worth)]])
 
     def _apart(self, directions: Array) -> NDArray[np.intp]:

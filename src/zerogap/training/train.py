@@ -97,8 +97,8 @@ def train(
         the last threshold that was proved. Linear networks have a closed form instead, and other depths a
         relaxation; these take no time.
     warm_start : Network, optional
-        With "generate": a network, trained by anyone, whose neurons name the first cells. By default
-        random neurons that slide to rest name them (``zerogap.training.sliding``).
+        With "generate": a network, trained by anyone, whose neurons slide to rest together with
+        random ones (``zerogap.training.sliding``) before the rounds begin. By default random ones alone.
     sample_weight : (n,) array, optional
         Non-negative; a weight of 2 equals a duplicated sample, 0 an absent one.
     random_state : int, Generator or None
