@@ -118,6 +118,19 @@ def test_every_architecture_is_trained_written_and_certified(run, options: list[
     assert "no re-checkable evidence" in " ".join(text.split())
 
 
+def test_check_names_a_wrong_number_of_samples(run, tmp_path: Path) -> None:
+    X, data = np.random.default_rng(0).standard_normal((20, 2)), [str(tmp_path / name) for name in ("a.npz", "b.npz")]
+    for name, count in zip(data, (20, 19), strict=True):
+        np.savez(name, X=X[:count], y=np.abs(X[:count, 0]))
+    fit = ["--test-size", "0", "--no-standardise", "--beta", "0.5", "--tol", "1e-2", "--out", str(tmp_path / "out")]
+    assert run("fit", data[0], *fit)[0] == 0
+    certificate = str(tmp_path / "out" / "certificate.json")
+    assert run("check", certificate, data[0])[0] == 0
+    code, text, _ = run("check", certificate, data[1])
+    assert code == 1
+    assert "got 19 samples, expected 20, as in the certificate" in " ".join(text.split())
+
+
 def test_classification(run) -> None:
     code, text, _ = run("fit", "iris:setosa,virginica", "--cells", "10", "--loss", "logistic")
     assert code == 0
