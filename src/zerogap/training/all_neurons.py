@@ -41,6 +41,9 @@ FRESH = 4
 ENTRIES = 3e6
 """Pre-activations of a cold start, at most."""
 
+SLACK = 0.3
+"""Where a proof is wanted, search has to estimate this share of the gap: the rest makes branch and bound shorter."""
+
 GRACE = 0.1
 """After the time is up the network is still made thinner, for so long in units of the limit."""
 
@@ -85,7 +88,7 @@ class GlobalRun:
         form = self.referee.form
         if searched is not self.question:
             form = Form.of(searched.rows, free=form.free)
-        self.search = PriceSearch(searched, form, self.tol, self.rng)
+        self.search = PriceSearch(searched, form, self.tol * (SLACK if self.effort > 0.0 else 1.0), self.rng)
         self.generation: Generation | None = None
         self.last: Round | None = None
         self.dual: Dual | None = None
@@ -138,7 +141,8 @@ class GlobalRun:
     def _rounds(self, directions: Array) -> None:
         """Rounds over columns as long as these make progress, then over cells."""
         dual, gap = None, FIRST_GAP
-        if self.solver == Request.solver:
+        # A conic solver that is asked for is a reference for the programs over cells.
+        if self.solver == "interior_point":
             columns = Columns(self.search, directions)
             if self._take_all(columns):
                 return
@@ -181,7 +185,7 @@ class GlobalRun:
         return self.status is not Status.STALLED
 
     def _carrying(self, iterate: Iterate) -> int:
-        """Neurons that carry weight."""
+        """Neurons that carry weight; blocks of columns, whose directions have gauge one, are weights only."""
         blocks = iterate.blocks
         sizes = np.abs(blocks) if blocks.shape[2] == 1 else self.search.gauge.value(blocks)
         return int(np.sum(sizes > 1e-6 * sizes.max(initial=0.0)))
