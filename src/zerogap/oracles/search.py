@@ -24,7 +24,7 @@ STEPS = 15
 PROMISING = 0.25
 """Share of the starts that is followed to the end."""
 
-LEAST = 400
+LEAST = 200
 """At least so many are followed to the end, if there are."""
 
 

@@ -168,9 +168,12 @@ class GlobalRun:
 
     def _take_iterate(self, item: Weighed | Iterate) -> bool:
         if isinstance(item, Weighed):
+            # The first iterates of a program are worse than the best network, and their width is not its.
+            width = self.history[-1].width if self.history else 0
             if item.iterate.primal < self._lowest:
                 self._lowest, self._found = item.iterate.primal, item.network(self.question)
-            self._record(item.iterate.passes, self._carrying(item.iterate))
+                width = self._carrying(item.iterate)
+            self._record(item.iterate.passes, width)
             return self._overdue()
         self._best = item if self._best is None or item.primal < self._best.primal else self._best
         if item.primal < self._lowest:

@@ -169,9 +169,14 @@ class Columns:
         maxima, best = Maxima(np.zeros(0), used[:0], np.zeros(0)), self.dual
         for residual in residuals:
             found = self._climb(values, residual)
-            if best is None or search.bound(Dual(residual, found.price)) > search.bound(best):
+            dual = Dual(residual, found.price)
+            # What seems to meet the tolerance is doubted below, what is worse than another needs no search.
+            if search.gap(tight.primal, dual) > search.tol and (
+                best is None or search.bound(dual) > search.bound(best)
+            ):
                 found = found.union(search.around(residual, used))
-            maxima, dual = maxima.union(found), Dual(residual, found.price)
+                dual = Dual(residual, found.price)
+            maxima = maxima.union(found)
             best = dual if best is None or search.bound(dual) > search.bound(best) else best
             if search.gap(tight.primal, best) <= search.tol:
                 break

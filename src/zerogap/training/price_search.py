@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.oracles.form import Form
-from zerogap.oracles.search import LEAST, Maxima, random_starts, refine, search
+from zerogap.oracles.search import Maxima, random_starts, refine, search
 from zerogap.question import Question
 
 Array = NDArray[np.float64]
@@ -30,7 +30,8 @@ AFFORDABLE = 2e7
 """Entries of the rows, over all starts of a search, that may be visited in one ascent step."""
 
 TIGHT = 1e-3
-"""Above this tolerance the search before a gap is believed is shorter: in all, in proportion; each part by its root."""
+"""Above this tolerance the search before a gap is believed is shorter: in all, in proportion; each part by its root; and
+the better half of its starts is followed to the end, not all."""
 
 NEAR = 0.3
 """Distance of the starts around neurons in use."""
@@ -62,7 +63,8 @@ class PriceSearch:
         self.question, self.form, self.tol, self.rng = question, form, tol, rng
         self.gauge = question.architecture.gauge(form.dimension)
         ease = min(1.0, TIGHT / tol)
-        self._starts, self._least = max(1, int(STARTS * ease**0.5)), max(1, int(LEAST * ease**0.5))
+        self._starts = max(1, int(STARTS * ease**0.5))
+        self._least = self._starts if tol <= TIGHT else (self._starts + 1) // 2
         self._batches = max(1, min(BATCHES, int(AFFORDABLE * ease / max(1, self._starts * form.rows.size))))
 
     def around(self, residual: Array, used: Array) -> Maxima:
