@@ -171,9 +171,8 @@ class Columns:
             found = self._climb(values, residual)
             dual = Dual(residual, found.price)
             # What seems to meet the tolerance is doubted below, what is worse than another needs no search.
-            if search.gap(tight.primal, dual) > search.tol and (
-                best is None or search.bound(dual) > search.bound(best)
-            ):
+            promising = best is None or search.bound(dual) > search.bound(best)
+            if promising and search.gap(tight.primal, dual) > search.tol:
                 found = found.union(search.around(residual, used))
                 dual = Dual(residual, found.price)
             maxima = maxima.union(found)

@@ -30,8 +30,8 @@ AFFORDABLE = 2e7
 """Entries of the rows, over all starts of a search, that may be visited in one ascent step."""
 
 TIGHT = 1e-3
-"""Above this tolerance the search before a gap is believed is shorter: in all, in proportion; each part by its root; and
-the better half of its starts is followed to the end, not all."""
+"""Above this tolerance the search before a gap is believed is shorter: in all, in proportion; each part by its root;
+and the better half of its starts is followed to the end, not all."""
 
 NEAR = 0.3
 """Distance of the starts around neurons in use."""
