@@ -144,3 +144,14 @@ def test_pruning_keeps_the_sum_and_raises_no_cost(kind: str) -> None:
     assert 0 < np.sum(weights > 0.0) <= rank
     np.testing.assert_allclose(effects @ weights, effects.sum(axis=1), atol=1e-9 * np.abs(effects).sum())
     assert cost @ weights <= cost.sum() * (1.0 + 1e-9)
+
+
+def test_ctrl_c_while_a_crowd_slides_keeps_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    question, (architecture, X, y) = asked(zg.MLP(), "squared")
+    monkeypatch.setattr("zerogap.training.recovery.Sliding.continued", interrupted)
+    result = zg.train(architecture, X, y, beta=0.2, tol=1e-2, prove=False)
+    assert result.certificate.objective <= 1.01 * zg.train(architecture, X, y, beta=0.2, tol=1e-2).certificate.objective
+    assert 0 < result.network.width <= question.rows.samples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -59,17 +60,26 @@ def consolidated(question: Question, network: Network, tol: float, deadline: flo
     """
     pruned = network.without_faint(FAINTEST).pruned(question.rows)
     candidates = [pruned]
-    if pruned.width:
-        nobody, rng = np.zeros((0, question.rows.dimension)), np.random.default_rng(0)
-        sliding = Sliding.continued(question, pruned, nobody, rng)
-        for done in sliding.run(CROWDS):
-            if done:
-                candidates.append(sliding.network().pruned(question.rows))
-            if time.monotonic() > deadline:
-                break
+    # Ctrl-C ends the sliding, too, and loses nothing.
+    with contextlib.suppress(KeyboardInterrupt):
+        for slid in _slid(question, pruned, deadline):
+            candidates.append(slid)
     judged = [(objective_above(question, network), network.width, k) for k, network in enumerate(candidates)]
     allowed = min(judged)[0] * (1.0 + 0.1 * tol)
     return candidates[min((j for j in judged if j[0] <= allowed), key=lambda j: (j[1], j[0]))[2]]
+
+
+def _slid(question: Question, network: Network, deadline: float) -> Iterator[Network]:
+    """What sliding makes of a network, level by level."""
+    if not network.width:
+        return
+    nobody = np.zeros((0, question.rows.dimension))
+    sliding = Sliding.continued(question, network, nobody, np.random.default_rng(0))
+    for done in sliding.run(CROWDS):
+        if done:
+            yield sliding.network().pruned(question.rows)
+        if time.monotonic() > deadline:
+            return
 
 
 def _thinned(question: Question, program: Program, best: Iterate) -> Iterator[Network]:
