@@ -70,13 +70,15 @@ def consolidated(question: Question, network: Network, tol: float, deadline: flo
 
 
 def _slid(question: Question, network: Network, deadline: float) -> Iterator[Network]:
-    """What sliding makes of a network, level by level."""
+    """What sliding makes of a network, level by level; nothing where the widest one finds no crowd to merge."""
     if not network.width:
         return
     nobody = np.zeros((0, question.rows.dimension))
     sliding = Sliding.continued(question, network, nobody, np.random.default_rng(0))
     for done in sliding.run(CROWDS):
         if done:
+            if sliding.signs.size >= network.width:
+                return
             yield sliding.network().pruned(question.rows)
         if time.monotonic() > deadline:
             return
