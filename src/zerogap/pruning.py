@@ -10,16 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, qr, solve_triangular
 
 Array = NDArray[np.float64]
-
-
-DEPENDENT = 1e-12
-"""An effect depends on others if what is left of it is shorter than this share of its length."""
-
-BATCH = 64
-"""Effects that are tried against the independent ones at a time, at least; or a quarter as many as samples."""
 
 
 def reduced_weights(effects: Array, cost: Array) -> Array:
@@ -35,52 +27,30 @@ def reduced_weights(effects: Array, cost: Array) -> Array:
     (m,) float64
         Non-negative; zero for effects that vanish, which are only a cost.
     """
+    n = effects.shape[0]
     size = np.linalg.norm(effects, axis=0)
     weights = np.where(size > 0.0, 1.0, 0.0)
-    scaled = effects / np.where(size > 0.0, size, 1.0)
-    # The longest first: where the independent ones are long, most others vanish without taking the place of one.
-    waiting = np.argsort(-size, kind="stable")[: int(np.sum(size > 0.0))]
+    waiting = np.flatnonzero(size > 0.0)
     kept = waiting[:0]
-    step = max(BATCH, effects.shape[0] // 4)
+    # Batches of 2 n keep the decompositions small when there are far more neurons than samples.
+    step = max(1, n)
     for start in range(0, waiting.size, step):
-        kept, null = _dependencies(scaled, kept, waiting[start : start + step])
-        _reduce(null / size[kept][:, None], cost, weights, kept)
+        kept = np.concatenate([kept, waiting[start : start + step]])
+        _reduce(effects, cost, size, weights, kept)
         kept = kept[weights[kept] > 0.0]
     return weights
 
 
-def _dependencies(scaled: Array, kept: NDArray[np.intp], fresh: NDArray[np.intp]) -> tuple[NDArray[np.intp], Array]:
-    """The effects of both lists, the independent ones first, and a basis of the weights under which they add up to 0.
-
-    The effects `kept` are independent; all have length one.
-    """
-    left = fresh
-    if kept.size < scaled.shape[0]:
-        frame = np.linalg.qr(scaled[:, kept])[0]
-        rest = scaled[:, fresh] - frame @ (frame.T @ scaled[:, fresh])
-        # Once more: what is left of an effect near the others' span would be rounding otherwise.
-        rest -= frame @ (frame.T @ rest)
-        _, triangle, order = qr(rest, mode="economic", pivoting=True, check_finite=False)
-        more = fresh[order[: int(np.sum(np.abs(np.diagonal(triangle)) > DEPENDENT))]]
-        kept, left = np.concatenate([kept, more]), np.setdiff1d(fresh, more)
-    if not left.size:
-        return kept, np.zeros((kept.size, 0))
-    both = np.concatenate([kept, left])
-    try:
-        if kept.size == scaled.shape[0]:
-            shares = np.linalg.solve(scaled[:, kept], scaled[:, left])
-        else:
-            frame, triangle = np.linalg.qr(scaled[:, kept])
-            shares = solve_triangular(triangle, frame.T @ scaled[:, left], check_finite=False)
-    except LinAlgError:
-        # So nearly dependent that rounding has taken the rest.
-        _, singular, right = np.linalg.svd(scaled[:, both], full_matrices=True)
-        return both, right[int(np.sum(singular > DEPENDENT * singular[0])) :].T
-    return both, np.concatenate([-shares, np.eye(left.size)])
-
-
-def _reduce(null: Array, cost: Array, weights: Array, batch: NDArray[np.intp]) -> None:
-    """Zero weights of the batch, in place, along the columns of `null` until none of these is left."""
+def _reduce(effects: Array, cost: Array, size: Array, weights: Array, batch: NDArray[np.intp]) -> None:
+    """Zero weights of the batch, in place, until its effects are independent."""
+    scaled = effects[:, batch] / size[batch]
+    if scaled.shape[0] > scaled.shape[1]:
+        # Only the right singular vectors matter.
+        scaled = np.asarray(np.linalg.qr(scaled, mode="r"))
+    _, singular, right = np.linalg.svd(scaled, full_matrices=True)
+    rank = int(np.sum(singular > 1e-12 * singular[0])) if singular.size else 0
+    # Columns span the null space, in the scale of the weights.
+    null = right[rank:].T / size[batch][:, None]
     current = weights[batch]
     while null.shape[1]:
         vector = null[:, 0] if float(null[:, 0] @ cost[batch]) <= 0.0 else -null[:, 0]
