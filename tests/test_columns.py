@@ -142,8 +142,19 @@ def test_pruning_keeps_the_sum_and_raises_no_cost(kind: str) -> None:
     assert weights[3] == 0.0
     rank = {"low rank": 5, "twins": 8, "few": 11}.get(kind, n)
     assert 0 < np.sum(weights > 0.0) <= rank
-    np.testing.assert_allclose(effects @ weights, effects.sum(axis=1), atol=1e-9 * np.abs(effects).sum())
+    np.testing.assert_allclose(effects @ weights, effects.sum(axis=1), rtol=0.0, atol=1e-9 * np.abs(effects).sum())
     assert cost @ weights <= cost.sum() * (1.0 + 1e-9)
+
+
+@pytest.mark.parametrize("size", [1e-90, 1.0, 1e90])
+@pytest.mark.parametrize("seed", range(30))
+def test_opposite_effects_of_equal_cost_vanish_together(seed: int, size: float) -> None:
+    effects = size * np.random.default_rng(seed).standard_normal((3, 4))
+    effects = np.concatenate([effects, -effects, effects, -effects], axis=1)
+    weights = reduced_weights(effects, np.ones(16))
+    assert np.isfinite(weights).all()
+    assert np.sum(weights > 0.0) <= 3
+    np.testing.assert_allclose(effects @ weights, 0.0, atol=1e-12 * size)
 
 
 def test_ctrl_c_while_a_crowd_slides_keeps_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
