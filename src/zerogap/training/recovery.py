@@ -46,6 +46,11 @@ def thinnest(question: Question, program: Program | None, best: Iterate | None, 
     if best is not None and program is not None:
         thinned = list(_thinned(question, program, best))
         candidates += thinned + [network.pruned(question.rows) for network in thinned]
+    return _thinnest_of(question, candidates, tol)
+
+
+def _thinnest_of(question: Question, candidates: list[Network], tol: float) -> tuple[Network, float]:
+    """The one with the fewest neurons whose objective is above the least by no more than a tenth of the gap."""
     judged = [(objective_above(question, network), network.width, k) for k, network in enumerate(candidates)]
     allowed = min(judged)[0] * (1.0 + 0.1 * tol)
     objective, _, chosen = min((j for j in judged if j[0] <= allowed), key=lambda j: (j[1], j[0]))
@@ -58,15 +63,14 @@ def consolidated(question: Question, network: Network, tol: float, deadline: flo
     Candidates: the network pruned to at most n neurons, and what sliding makes of these, level by level, which moves
     and merges them; none that is worse than the best one by more than a tenth of the gap. Sliding ends at `deadline`.
     """
-    pruned = network.without_faint(FAINTEST).pruned(question.rows)
-    candidates = [pruned]
-    # Ctrl-C ends the sliding, too, and loses nothing.
+    given = network.without_faint(FAINTEST)
+    candidates: list[Network] = []
+    # Ctrl-C ends this, too, and loses nothing but thinness.
     with contextlib.suppress(KeyboardInterrupt):
-        for slid in _slid(question, pruned, deadline):
+        candidates.append(given.pruned(question.rows))
+        for slid in _slid(question, candidates[0], deadline):
             candidates.append(slid)
-    judged = [(objective_above(question, network), network.width, k) for k, network in enumerate(candidates)]
-    allowed = min(judged)[0] * (1.0 + 0.1 * tol)
-    return candidates[min((j for j in judged if j[0] <= allowed), key=lambda j: (j[1], j[0]))[2]]
+    return _thinnest_of(question, candidates or [given], tol)[0]
 
 
 def _slid(question: Question, network: Network, deadline: float) -> Iterator[Network]:
