@@ -15,6 +15,7 @@ from zerogap.network import Network
 from zerogap.program import Program
 from zerogap.question import Question
 from zerogap.solvers import Iterate
+from zerogap.training.merging import merged
 from zerogap.training.sliding import Sliding
 
 Array = NDArray[np.float64]
@@ -24,6 +25,9 @@ FAINTEST = 1e-6
 
 CROWDS = 0.03 * 0.3 ** np.arange(5.0)
 """Widths of the kinks in which crowds are merged."""
+
+TWINS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
+"""Neurons closer than that become one, if the objective allows it."""
 
 
 def empty_network(question: Question) -> Network:
@@ -54,7 +58,19 @@ def _thinnest_of(question: Question, candidates: list[Network], tol: float) -> t
     judged = [(objective_above(question, network), network.width, k) for k, network in enumerate(candidates)]
     allowed = min(judged)[0] * (1.0 + 0.1 * tol)
     objective, _, chosen = min((j for j in judged if j[0] <= allowed), key=lambda j: (j[1], j[0]))
-    return candidates[chosen], objective
+    return _without_twins(question, candidates[chosen], objective, allowed)
+
+
+def _without_twins(question: Question, network: Network, objective: float, allowed: float) -> tuple[Network, float]:
+    """The network whose nearest neurons became one, as far as the objective stays below what is allowed."""
+    for width in TWINS:
+        fewer = merged(network, width)
+        if fewer.width < network.width:
+            worse = objective_above(question, fewer)
+            if worse > allowed:
+                break
+            network, objective = fewer, worse
+    return network, objective
 
 
 def consolidated(question: Question, network: Network, tol: float, deadline: float) -> Network:

@@ -27,6 +27,7 @@ from zerogap.architectures import Neurons
 from zerogap.network import Network
 from zerogap.question import Question
 from zerogap.training import smoothed
+from zerogap.training.merging import leaders
 from zerogap.training.quasi_newton import Point, descend
 
 Array = NDArray[np.float64]
@@ -142,20 +143,12 @@ class Sliding:
         order = np.argsort(-sizes, kind="stable")
         order = order[sizes[order] > GONE * width * self._mass]
         blocks, signs = self.blocks[order], self.signs[order]
-        unit = blocks / sizes[order, None]
-        # |m . u - m . u'| <= ||m|| ||u - u'||: below the width of every kink.
-        squares = np.sum(unit**2, axis=1)
-        near = squares[:, None] + squares - 2.0 * unit @ unit.T < width * width
-        near &= signs[:, None] == signs
-        np.fill_diagonal(near, True)
-        alone, taken = np.zeros(order.size, dtype=bool), np.zeros(order.size, dtype=bool)
-        for j in range(order.size):
-            if not taken[j]:
-                alone[j] = True
-                joining = near[j] & ~taken
-                taken |= joining
-                blocks[j] = blocks[joining].sum(axis=0)
-        self.blocks, self.signs = blocks[alone], signs[alone]
+        # |m . u - m . u'| <= ||m|| ||u - u'||: below the width of every kink. Those of other signs are two apart.
+        leader = leaders(np.column_stack([blocks / sizes[order, None], signs]), width)
+        alone = np.flatnonzero(leader == np.arange(leader.size))
+        together = np.zeros_like(blocks)
+        np.add.at(together, leader, blocks)
+        self.blocks, self.signs = together[alone], signs[alone]
 
 
 def slide(
