@@ -26,10 +26,12 @@ $(VENV)/bin/python:
 
 $(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[plots,images]'
+	$(BIN)/zerogap compile
 	touch $@
 
 $(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[plots,images,test]'
+	$(BIN)/zerogap compile
 	touch $@ $(VENV)/demo.stamp
 
 clean:

@@ -1,11 +1,10 @@
 """Rounds over neurons of fixed direction, the searches that price them, and what becomes of their crowds."""
 
-import time
-
 import numpy as np
 import pytest
 
 import zerogap as zg
+from zerogap import clock
 from zerogap.certificates.objective import objective_above
 from zerogap.oracles.form import Form
 from zerogap.oracles.search import random_starts
@@ -118,7 +117,7 @@ def test_crowds_become_thin_networks_that_are_no_worse(loss: str) -> None:
     assert found.width <= min(few.width, question.rows.samples)
     assert objective_above(question, found) <= objective_above(question, crowd.pruned(question.rows)) * (1.0 + 1e-3)
     # Out of time, pruning alone is left.
-    assert consolidated(question, crowd, 1e-2, time.monotonic()).width <= question.rows.samples
+    assert consolidated(question, crowd, 1e-2, clock.now()).width <= question.rows.samples
 
 
 @pytest.mark.parametrize("kind", ["many", "near", "low rank", "twins", "few"])

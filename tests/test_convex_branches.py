@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import combinations
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 import zerogap as zg
 from test_architectures import MAX, NONE, X5, Y5
+from zerogap import clock
 from zerogap.features.pooled import PooledFeatures
 from zerogap.oracles.convex_branches import ConvexBranches
 from zerogap.oracles.feature_search import climb
@@ -114,7 +114,7 @@ def reference(features: PooledFeatures, residual: Array, rng: np.random.Generato
 
 
 def run(branches: ConvexBranches, thresholds: list[float], seconds: float = 60.0) -> Any:
-    return branches.run(thresholds, time.monotonic() + seconds)
+    return branches.run(thresholds, clock.now() + seconds)
 
 
 @pytest.mark.parametrize("kind", KINDS)

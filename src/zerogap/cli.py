@@ -1,4 +1,4 @@
-"""The command line: ``zerogap fit``, ``path``, ``predict``, ``certify``, ``check`` and ``datasets``.
+"""The command line: ``zerogap fit``, ``path``, ``predict``, ``certify``, ``check``, ``datasets`` and ``compile``.
 
 Exit codes: 0 if the gap asked for was met, or if none was asked for; 1 if not; 2 for bad usage or bad input.
 """
@@ -13,6 +13,7 @@ import typer
 import zerogap
 from zerogap.commands.certify import certify
 from zerogap.commands.check import check
+from zerogap.commands.compile import compile
 from zerogap.commands.datasets import datasets
 from zerogap.commands.fit import fit
 from zerogap.commands.flags import in_flags
@@ -39,7 +40,7 @@ def options(
     """Neural networks trained to proven global optimality."""
 
 
-for command in (fit, path, predict, certify, check, datasets):
+for command in (fit, path, predict, certify, check, datasets, compile):
     app.command()(command)
 
 

@@ -8,7 +8,6 @@ The largest beta of interest is the critical one, from which on the network with
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.architectures import Architecture
 from zerogap.certification import critical_beta, critical_beta_bounds
 from zerogap.errors import InputError, Status
@@ -199,7 +199,7 @@ def path(
     InputError
         If an argument cannot be used.
     """
-    started = time.monotonic()
+    started = clock.now()
     limit = np.inf if max_time is None else positive("max_time", max_time, infinite=True)
     if callback is not None and not callable(callback):
         raise InputError("callback", repr(callback), "a callable or None", "pass a function of one PathPoint")
@@ -214,7 +214,7 @@ def path(
     # The first beta is at least near the critical one, where the network without neurons is a good start.
     start = empty_network(Question.of(architecture, X, y, beta=1.0, **common)) if warm and np.ndim(betas) == 0 else None
     for beta in values:
-        left = limit - (time.monotonic() - started)
+        left = limit - (clock.now() - started)
         if points and left <= 0.0:
             break
         result = train(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from zerogap import clock
 from zerogap.commands.architecture import (
     Arch,
     Architectures,
@@ -139,7 +139,7 @@ def fit(
         f"[bold]{escape(everything.name)}[/bold]: {len(training)} training and {tested} test "
         f"samples of shape {training.X.shape[1:]}{kinds}; {architecture!r}, {chosen} loss, beta {beta:g}"
     )
-    started = time.monotonic()
+    started, compiled = clock.now(), clock.compiling()
     with Progress() as progress:
         result = train(
             architecture,
@@ -154,14 +154,16 @@ def fit(
             solver=solver.value,
             callback=progress,
         )
-    seconds = time.monotonic() - started
+    seconds = clock.now() - started
+    if (compiling := clock.compiling() - compiled) >= 1.0:
+        console.print(f"compiling took {compiling:.0f} s, once on this machine, and is not counted")
     comparison = None
     if compare is not Compare.none:
-        started = time.monotonic()
+        started = clock.now()
         descended = train_by_gradient(
             architecture, X, y, **arguments, width=compare_width, method=compare.value, random_state=seed
         )
-        took = time.monotonic() - started
+        took = clock.now() - started
         objective, judged = descended.objective(X, y, **arguments), _predictions(descended, training, testing)
         comparison = Comparison(compare.value, objective, compare_width, *judged, took)
     summary = Summary(result, *_predictions(result.network, training, testing), seconds, comparison)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.certificates.certificate import Certificate
 from zerogap.certificates.objective import objective_above
 from zerogap.errors import Status
@@ -113,7 +113,7 @@ def better_model(
 ) -> BetterModel:
     """See ``Audit.better``."""
     given, objective = audit._subject, audit.objective
-    started = time.monotonic()
+    started = clock.now()
     seconds = np.inf if max_time is None else positive("max_time", max_time, infinite=True)
     way = OutputBias.ways(objective, given.reading.network.architecture)[0]
     question = _question(way, given.inputs)
@@ -142,13 +142,13 @@ def better_model(
         # With the loss of the judged question: a decayed constant needs no best free one, which may be infinite.
         free = replace(question, architecture=way.architecture)
         decay = objective.decays[1] / objective.factor
-        left = max(seconds - (time.monotonic() - started), 0.1 * seconds)
+        left = max(seconds - (clock.now() - started), 0.1 * seconds)
         moved = settled(free, joined, decay, SLIDING * left, generator(random_state))
         candidates = [given.replaced(objective.restored(moved)), given]
     for k, candidate in enumerate(candidates):
         new = candidate
         if way.decayed:
-            left = max(seconds - (time.monotonic() - started), 0.1 * seconds)
+            left = max(seconds - (clock.now() - started), 0.1 * seconds)
             new = _slimmed(candidate.descended(objective, left / (len(candidates) - k)), objective)
         value = new.measured(objective)
         if value < measured:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from zerogap import clock
 from zerogap.export.objectives import TorchObjective
 from zerogap.export.reading import Reading, read
 from zerogap.export.to_torch import to_torch
@@ -94,7 +94,7 @@ class Subject:
 
     def descended(self, objective: TorchObjective, seconds: float) -> Subject:
         """The model after L-BFGS on its objective in float64, as long as that descends; in the type of its weights."""
-        twin, deadline = copy.deepcopy(self.model).double(), time.monotonic() + seconds
+        twin, deadline = copy.deepcopy(self.model).double(), clock.now() + seconds
         parameters = list(twin.parameters())
         with torch.no_grad():
             best = float(self._value(twin, objective))
@@ -108,7 +108,7 @@ class Subject:
             value.backward()
             return value
 
-        while time.monotonic() < deadline and idle < RESTARTS:
+        while clock.now() < deadline and idle < RESTARTS:
             optimiser.step(closure)
             with torch.no_grad():
                 value = float(self._value(twin, objective))

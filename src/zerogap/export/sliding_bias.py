@@ -8,13 +8,13 @@ starts in the same way. Plain descent jams at kinks.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from zerogap import clock
 from zerogap.network import Network
 from zerogap.question import Question
 from zerogap.training.descent import Descent
@@ -38,19 +38,19 @@ PROGRESS = 1e-6
 
 def settled(question: Question, network: Network, decay: float, seconds: float, rng: np.random.Generator) -> Network:
     """The best network of some such descents, each from the last one's with new neurons; parameters as in ``slid``."""
-    deadline, best = time.monotonic() + seconds, _value(question, network, decay)
+    deadline, best = clock.now() + seconds, _value(question, network, decay)
     features = question.architecture.features(question.rows)
     for _ in range(ROUNDS):
         weights = FAINT * features.random(FRESH, rng)
         second = FAINT * rng.standard_normal((FRESH, *network.readout.shape[1:]))
         fresh = Network.from_weights(question.architecture, features, weights, second, network.offset)
-        found = slid(question, network.joined(fresh), decay, deadline - time.monotonic())
+        found = slid(question, network.joined(fresh), decay, deadline - clock.now())
         found = found.without_faint(GONE)
         value = _value(question, found, decay)
         enough = not value < best * (1.0 - PROGRESS)
         if value < best:
             best, network = value, found
-        if enough or time.monotonic() >= deadline:
+        if enough or clock.now() >= deadline:
             break
     return network
 
@@ -73,18 +73,18 @@ def slid(question: Question, network: Network, decay: float, seconds: float) -> 
     seconds : float
         After them the descent ends where it is.
     """
-    deadline = time.monotonic() + seconds
+    deadline = clock.now() + seconds
     problem = Descent(question, network.width, offset_decay=decay)
     point = problem.pack(network.weights, network.readout, network.offset)
 
     def watch(intermediate_result: Any) -> None:
         nonlocal point
         point = intermediate_result.x.copy()
-        if time.monotonic() >= deadline:
+        if clock.now() >= deadline:
             raise StopIteration
 
     options: Any = {"maxiter": STEPS, "maxfun": 2 * STEPS, "ftol": 1e-13, "gtol": 1e-10, "maxcor": 20}
     for rounded in ROUNDED:
-        if time.monotonic() < deadline:
+        if clock.now() < deadline:
             minimize(problem, point, args=(rounded,), jac=True, method="L-BFGS-B", callback=watch, options=options)
     return Network.from_weights(question.architecture, problem.features, *problem.unpack(point))

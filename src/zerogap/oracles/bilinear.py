@@ -21,7 +21,6 @@ level it is within a few units of rounding of one of them, and g is Lipschitz: `
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -29,6 +28,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.rounding import SUBNORMAL, UNIT_ROUNDOFF, gamma
 
 Array = NDArray[np.float64]
@@ -92,14 +92,14 @@ def bound_price(
     seconds, nodes
         Budget.
     """
-    deadline = time.monotonic() + seconds
+    deadline = clock.now() + seconds
     trees = [_Tree(rows, sign * residual, target) for sign in (1.0, -1.0)]
     while True:
         # The tree of the larger bound decides the price.
         tree = max(trees, key=lambda candidate: candidate.upper)
         visited = sum(each.nodes for each in trees)
         met = max(each.value for each in trees)
-        if not tree.open or met > target or visited >= nodes or time.monotonic() >= deadline:
+        if not tree.open or met > target or visited >= nodes or clock.now() >= deadline:
             break
         tree.step()
     best = max(trees, key=lambda candidate: candidate.value)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.oracles import kernels, nodes, simplicial
 from zerogap.oracles.form import Form
 
@@ -175,7 +175,7 @@ class BranchAndBound:
         prices : list of float
             One that the largest known value exceeds is skipped.
         deadline : float
-            ``time.monotonic()`` at which to give up; what has been proved by then is returned, as after Ctrl-C.
+            ``clock.now()`` at which to give up; what has been proved by then is returned, as after Ctrl-C.
         proved : callable, optional
             Called with every upper bound and its tree; a true return value ends the run.
         """
@@ -292,7 +292,7 @@ class _Run:
             self._first = min(self._first, index)
 
     def stopped(self, index: int) -> bool:
-        return index >= self._first or time.monotonic() >= self._deadline
+        return index >= self._first or clock.now() >= self._deadline
 
     def memory(self, count: int, p: int) -> tuple[tuple[NDArray[Any], ...], NDArray[np.uint16], Array]:
         """Stacks, records and point of the calling thread."""

@@ -19,7 +19,6 @@ not see). Both signs of the residual share one tree, and no record of it is kept
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.features import Features
 from zerogap.features.base import masses, pulled
 from zerogap.features.pooled import PooledFeatures
@@ -148,7 +148,7 @@ class ConvexBranches:
         prices : list of float
             One that the largest known value exceeds is skipped.
         deadline : float
-            ``time.monotonic()`` at which to give up; what has been proved by then is returned, as after Ctrl-C.
+            ``clock.now()`` at which to give up; what has been proved by then is returned, as after Ctrl-C.
         proved : callable, optional
             Called with every upper bound; a true return value ends the run.
         """
@@ -274,7 +274,7 @@ class _Run:
             self._first = min(self._first, index)
 
     def stopped(self, index: int) -> bool:
-        return index >= self._first or time.monotonic() >= self._deadline
+        return index >= self._first or clock.now() >= self._deadline
 
     def memory(self, count: int, p: int, units: int, outputs: int) -> tuple[tuple[NDArray[Any], ...], Array]:
         """Stacks and point of the calling thread; untouched pages of the stacks cost nothing."""

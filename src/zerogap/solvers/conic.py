@@ -13,13 +13,13 @@ objectives", 2024.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.cones import margins
 from zerogap.program import Program
 from zerogap.solvers.conic_losses import (
@@ -70,11 +70,11 @@ class Conic:
         self._max_time = np.inf if max_time is None else max_time
 
     def __iter__(self) -> Iterator[Iterate]:
-        form, stop = conic_form(self._program), perf_counter() + self._max_time
+        form, stop = conic_form(self._program), clock.now() + self._max_time
         best: Iterate | None = None
         iterations = 0
         for factor, equilibrate in ATTEMPTS[:: -1 if self._program.loss.name == "logistic" else 1]:
-            left = stop - perf_counter()
+            left = stop - clock.now()
             if left <= 0.0:
                 break
             solution = self._solve(form, factor, equilibrate, left)

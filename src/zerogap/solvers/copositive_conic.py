@@ -11,13 +11,13 @@ N_l with zero diagonals. At the optimum beta R = Y - F, and the multiplier of th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.rounding import lengths
 
 Array = NDArray[np.float64]
@@ -77,14 +77,14 @@ def solved(maps: Array, parts: list[Part], targets: Array, beta: float, tol: flo
 
     order = maps.shape[3] + maps.shape[2] * targets.shape[1]
     form = conic_form(maps, parts, targets, beta)
-    stop = perf_counter() + max_time
+    stop = clock.now() + max_time
     tried: list[tuple[float, int, Any]] = []
     for equilibrate in ATTEMPTS:
         settings = clarabel.DefaultSettings()
         settings.verbose = False
         settings.tol_gap_rel = settings.tol_gap_abs = settings.tol_feas = tol
         settings.equilibrate_enable = equilibrate
-        settings.time_limit = max(stop - perf_counter(), 0.0)
+        settings.time_limit = max(stop - clock.now(), 0.0)
         try:
             found = clarabel.DefaultSolver(*form, settings).solve()
         except BaseException as error:
@@ -94,7 +94,7 @@ def solved(maps: Array, parts: list[Part], targets: Array, beta: float, tol: flo
             continue
         if np.isfinite(found.x).all() and np.isfinite(found.z).all():
             tried.append((_error(found), len(tried), found))
-        if str(found.status) == "Solved" or perf_counter() >= stop:
+        if str(found.status) == "Solved" or clock.now() >= stop:
             break
     if not tried:
         nothing = np.zeros((len(parts), order, order))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.certificates.certificate import Certificate
 from zerogap.certificates.global_referee import GlobalReferee
 from zerogap.errors import Status
@@ -82,7 +82,7 @@ class GlobalRun:
     status: Status = Status.STALLED
 
     def __post_init__(self) -> None:
-        self.started = time.monotonic()
+        self.started = clock.now()
         self.referee = GlobalReferee(self.question)
         searched = without_negligible(self.question, self.tol)
         form = self.referee.form
@@ -183,7 +183,7 @@ class GlobalRun:
 
     def _overdue(self) -> bool:
         """Whether the run has to stop, because of the callback or the clock."""
-        if self.status is Status.STALLED and time.monotonic() - self.started - self._proving >= self.limit:
+        if self.status is Status.STALLED and clock.now() - self.started - self._proving >= self.limit:
             self.status = Status.TIME_LIMIT
         return self.status is not Status.STALLED
 
@@ -195,7 +195,7 @@ class GlobalRun:
 
     def _record(self, passes: float, width: int) -> None:
         """Add to the history, and let the callback see it."""
-        seconds = time.monotonic() - self.started
+        seconds = clock.now() - self.started
         bound = self.referee.ratchet.bound
         suggested = None if self.last is None else self.last.iterate.primal * (1.0 - self.last.estimate)
         if self.dual is not None and (residual := self.referee.feasible(self.dual.residual)) is not None:
@@ -236,7 +236,7 @@ class GlobalRun:
         if balanced is None:
             return None
         compiled()
-        form, beta, started = self.referee.form, self.question.beta, time.monotonic()
+        form, beta, started = self.referee.form, self.question.beta, clock.now()
         branches = BranchAndBound(form, balanced)
         direction = None
         if branches.possible and self.effort > self._proving:
@@ -259,7 +259,7 @@ class GlobalRun:
                 raise KeyboardInterrupt
         if direction is None and self.referee.ratchet.proof is None:
             self._relax(balanced)
-        self._proving += time.monotonic() - started
+        self._proving += clock.now() - started
         return direction
 
     def _relax(self, residual: Array) -> None:
@@ -279,7 +279,7 @@ class GlobalRun:
         if self._given is not None:
             others.append(self._given.without_faint(FAINTEST).pruned(self.question.rows))
         if self._found is not None:
-            deadline = max(time.monotonic(), self.started + self._proving + self.limit) + GRACE * self.limit
+            deadline = max(clock.now(), self.started + self._proving + self.limit) + GRACE * self.limit
             others.append(consolidated(self.question, self._found, self.tol, deadline))
         for other in others:
             if self.referee.objective(other) < objective:
@@ -320,7 +320,7 @@ def price_bounds(question: Question, tol: float, seconds: float, rng: np.random.
     if not referee.form.rows.size or not residual.any():
         return 0.0, 0.0
     compiled()
-    deadline = time.monotonic() + seconds
+    deadline = clock.now() + seconds
     starts = int(np.clip(VISITED / referee.form.rows.size, FEWEST, CRITICAL_STARTS))
     maxima = search(referee.form, residual, random_starts(referee.form, starts, rng))
     lower, upper = maxima.price, np.inf

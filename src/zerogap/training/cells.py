@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from zerogap import clock
 from zerogap.certificates.certificate import Certificate
 from zerogap.certificates.referee import Referee
 from zerogap.errors import Status
@@ -52,7 +52,7 @@ def train_over_cells(
     network, certificate, history, status
         After the limit or Ctrl-C: the best network so far.
     """
-    started = time.monotonic()
+    started = clock.now()
     cells = choose_cells(question, arrangements, rng)
     program = question.program(cells)
     referee = Referee(question, program)
@@ -70,7 +70,7 @@ def train_over_cells(
             best = iterate if best is None or iterate.primal <= best.primal else best
             closest = iterate if closest is None or abs(iterate.gap) <= abs(closest.gap) else closest
             referee.hear_residual(iterate.residual, iterate.multipliers)
-            record = _record(time.monotonic() - started, program, best, referee)
+            record = _record(clock.now() - started, program, best, referee)
             history.append(record)
             if record.gap <= 0.5 * tol:
                 status = Status.OPTIMAL
@@ -83,7 +83,7 @@ def train_over_cells(
                 break
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
-    if status is Status.STALLED and time.monotonic() - started >= limit:
+    if status is Status.STALLED and clock.now() - started >= limit:
         status = Status.TIME_LIMIT
     network, objective = thinnest(question, program, best, tol)
     try:

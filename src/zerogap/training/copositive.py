@@ -13,13 +13,13 @@ weights, and descent polishes the network (P1, rounding).
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.architectures import Architecture
 from zerogap.arrangements import Cells
 from zerogap.certificates.cell_prices import CellPricer
@@ -149,7 +149,7 @@ class _Program:
         self._walls = [sign[:, None] * question.walls.normals for sign in signs]
 
     def trained(self, tol: float, limit: float) -> CopositiveResult:
-        question, started = self._question, time.monotonic()
+        question, started = self._question, clock.now()
         targets = question.loss.targets.reshape(question.rows.samples, -1)
         solution = solve_copositive(
             self._maps(),
@@ -167,7 +167,7 @@ class _Program:
             self._referee.ratchet.withhold(f"the solver ended with {solution.status!r}")
         network = self._network(solution)
         certificate = self._referee.verdict(network, self._referee.objective(network), cells=self._cells.count)
-        late = time.monotonic() - started >= limit and solution.status == "MaxTime"
+        late = clock.now() - started >= limit and solution.status == "MaxTime"
         status = settled(Status.TIME_LIMIT if late else Status.STALLED, certificate, tol)
         return CopositiveResult(network, certificate, solution.value, solution.matrices, self._cells, status)
 

@@ -6,13 +6,13 @@ prices, or meets a neuron above one of them, which joins the training.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.certificates.feature_referee import FeatureReferee
 from zerogap.features import Features
 from zerogap.oracles.convex_branches import ConvexBranches, compiled
@@ -75,7 +75,7 @@ class FeatureProver:
         if self.effort <= self.spent:
             return None
         compiled()
-        started, before = time.monotonic(), self.nodes
+        started, before = clock.now(), self.nodes
         branches = ConvexBranches(self.features, residual)
         if not branches.possible:
             return None
@@ -90,7 +90,7 @@ class FeatureProver:
 
         found = branches.run(falling(known, target, LOOSEST, RATIO), started + self.effort - self.spent, proved)
         self.nodes = before + branches.nodes
-        self.spent += time.monotonic() - started
+        self.spent += clock.now() - started
         if found.interrupted:
             raise KeyboardInterrupt
         return found.direction
@@ -101,12 +101,12 @@ class FeatureProver:
         They differ by at most `tol`, relative, if the budget suffices; without a proof the second one is infinite.
         """
         compiled()
-        started, upper = time.monotonic(), np.inf
+        started, upper = clock.now(), np.inf
         branches = ConvexBranches(self.features, residual)
         while branches.possible and met > 0.0 and self.spent < self.effort:
             known = met * (1.0 + 1e-9)
             found = branches.run(falling(known, met * (1.0 + self.tol), LOOSEST, RATIO), started + self.effort)
-            upper, self.spent = min(upper, found.upper), time.monotonic() - started
+            upper, self.spent = min(upper, found.upper), clock.now() - started
             if found.interrupted:
                 raise KeyboardInterrupt
             if found.direction is None:

@@ -11,7 +11,6 @@ branch and bound (``zerogap.training.feature_proofs``); without either proof the
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from zerogap import clock
 from zerogap.certificates.certificate import Certificate
 from zerogap.certificates.feature_referee import FeatureReferee
 from zerogap.certificates.objective import objective_above
@@ -185,7 +185,7 @@ class FeatureRun:
     status: Status = Status.STALLED
 
     def __post_init__(self) -> None:
-        self.started = time.monotonic()
+        self.started = clock.now()
         self.features = self.question.architecture.features(self.question.rows)
         self.referee = FeatureReferee(self.question)
         self.prover = FeatureProver(self.features, self.referee, self.question.beta, self.tol, self.effort)
@@ -428,7 +428,7 @@ class FeatureRun:
     def _record(self) -> None:
         mass = self.features.sizes(self.best.weights) * masses(self.best.second)
         width = int(np.sum(mass > 1e-6 * mass.max(initial=0.0)))
-        seconds = time.monotonic() - self.started
+        seconds = clock.now() - self.started
         bound, nodes = self.referee.ratchet.bound, self.prover.nodes
         record = Iteration(seconds, self._passes, nodes, self.lowest, bound, width, self._suggested)
         self.history.append(record)
@@ -437,7 +437,7 @@ class FeatureRun:
 
     def _spent(self) -> float:
         """Seconds for the network so far."""
-        return time.monotonic() - self.started - self.prover.spent
+        return clock.now() - self.started - self.prover.spent
 
     @property
     def _grace(self) -> float:

@@ -10,7 +10,6 @@ chooses all output weights anew instead of one step length and needs far fewer o
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 
+from zerogap import clock
 from zerogap.architectures import Architecture
 from zerogap.certificates.certificate import Certificate
 from zerogap.certificates.feature_referee import FeatureReferee
@@ -118,7 +118,7 @@ class _Run:
     limit: float
 
     def __init__(self, question: Question, listed: Listed, budget: float | None, searched: bool) -> None:
-        self._started, self._status = time.monotonic(), Status.STALLED
+        self._started, self._status = clock.now(), Status.STALLED
         self._question, self._listed, self._budget, self._searched = question, listed, budget, searched
         self._features = question.architecture.features(question.rows)
         self._gates = listed.pricer if isinstance(listed.pricer, GatePricer) else None
@@ -209,7 +209,7 @@ class _Run:
     def _ended(self) -> bool:
         """Write the history; whether the gap is met, time is up or the callback stops the run."""
         objective = self._question.loss.value(self._outputs) + self._question.beta * self._mass
-        seconds, bound = time.monotonic() - self._started, self._referee.ratchet.bound
+        seconds, bound = clock.now() - self._started, self._referee.ratchet.bound
         record = Iteration(seconds, float(len(self._history) + 1), 0, objective, bound, len(self._atoms))
         self._history.append(record)
         if self.callback is not None and self.callback(record):

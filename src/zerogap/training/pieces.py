@@ -8,7 +8,6 @@ holds, and the network is the best one that could be made of the blocks.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.certificates.certificate import Certificate
 from zerogap.certificates.feature_referee import FeatureReferee
 from zerogap.certificates.piece_pricing import best_price
@@ -69,7 +69,7 @@ def train_by_pieces(
     InputError
         If the architecture has no pieces, or there are too many cells.
     """
-    started = time.monotonic()
+    started = clock.now()
     architecture = question.architecture
     pieces = architecture.pieces(question.rows, chooser(arrangements, rng))
     run = PieceRun(question, PieceProgram(pieces, question.loss, question.beta, architecture.offset), tol, started)
@@ -119,7 +119,7 @@ class PieceRun:
             self.status = Status.INTERRUPTED
         if self.status is Status.STALLED and self._met():
             self.status = Status.OPTIMAL
-        elif self.status is Status.STALLED and time.monotonic() - self.started >= limit:
+        elif self.status is Status.STALLED and clock.now() - self.started >= limit:
             self.status = Status.TIME_LIMIT
 
     def verdict(self) -> Certificate:
@@ -128,7 +128,7 @@ class PieceRun:
 
     def _attempts(self, limit: float, callback: Callback | None) -> None:
         for attempt in ATTEMPTS:
-            left = limit - (time.monotonic() - self.started)
+            left = limit - (clock.now() - self.started)
             if left <= 0.0:
                 self.status = Status.TIME_LIMIT
                 return
@@ -139,7 +139,7 @@ class PieceRun:
                 self.status = Status.INTERRUPTED if solution.interrupted else self.status
                 self._take(solution)
             passes = float(len(self.history) + 1)
-            seconds = time.monotonic() - self.started
+            seconds = clock.now() - self.started
             bound = self.referee.ratchet.bound
             self.history.append(Iteration(seconds, passes, 0, self.objective, bound, self.network.width))
             if callback is not None and callback(self.history[-1]):

@@ -12,7 +12,6 @@ bounds are the referee's.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.arrangements import Cells
 from zerogap.certificates.cell_prices import CellPricer
 from zerogap.certificates.certificate import Certificate, Scope
@@ -183,7 +183,7 @@ class AtomRun:
     """
 
     def __init__(self, question: Question, listed: Listed, tol: float, limit: float, callback: Callback | None) -> None:
-        self._started = time.monotonic()
+        self._started = clock.now()
         self._question, self._listed, self._pricer = question, listed, listed.pricer
         self._features = question.architecture.features(question.rows)
         self._gates = listed.pricer if isinstance(listed.pricer, GatePricer) else None
@@ -315,7 +315,7 @@ class AtomRun:
         return Network.from_weights(self._question.architecture, self._features, first, readout, offset, gates)
 
     def _record(self) -> None:
-        seconds = time.monotonic() - self._started
+        seconds = clock.now() - self._started
         bound, (objective, network) = self.referee.ratchet.bound, self._best
         record = Iteration(seconds, self._passes, 0, objective, bound, network.width)
         self._history.append(record)
@@ -328,7 +328,7 @@ class AtomRun:
         return (self._best[0] - self.referee.ratchet.bound) / max(self._best[0], 1e-300)
 
     def _late(self) -> bool:
-        if self._status is Status.STALLED and time.monotonic() - self._started >= self._limit:
+        if self._status is Status.STALLED and clock.now() - self._started >= self._limit:
             self._status = Status.TIME_LIMIT
         return self._status is Status.TIME_LIMIT
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.architectures import Neurons
 from zerogap.certificates.objective import objective_above
 from zerogap.network import Network
@@ -100,7 +100,7 @@ def _slid(question: Question, network: Network, deadline: float) -> Iterator[Net
             if sliding.signs.size >= network.width:
                 return
             yield sliding.network().pruned(question.rows)
-        if time.monotonic() > deadline:
+        if clock.now() > deadline:
             return
 
 

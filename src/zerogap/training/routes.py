@@ -15,13 +15,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from zerogap import clock
 from zerogap.certificates.certificate import Certificate
 from zerogap.errors import InputError, Status
 from zerogap.network import Network
@@ -143,11 +143,11 @@ def _pieced(question: Question, request: Request) -> Trained:
     from zerogap.training.features import train_features
     from zerogap.training.pieces import train_by_pieces
 
-    started = time.perf_counter()
+    started = clock.now()
     trained = train_by_pieces(question, request.arrangements, **request.common)
     if (trained[1].scope, trained[1].proof) != ("global", "relaxation"):
         return trained
-    left = max(request.limit - (time.perf_counter() - started), 0.0)
+    left = max(request.limit - (clock.now() - started), 0.0)
     return train_features(question, **request.common | {"limit": left}, effort=request.effort, proved=trained[1])
 
 

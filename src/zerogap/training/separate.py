@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from zerogap import clock
 from zerogap.architectures import Architecture
 from zerogap.certificates.certificate import Certificate
 from zerogap.errors import Status, ToleranceError
@@ -100,11 +100,11 @@ def train_separately(
     columns = output_columns(Y)
     limit = np.inf if max_time is None else positive("max_time", max_time, infinite=True)
     effort, seed = seconds_of("prove", prove), int(generator(random_state).integers(2**31))
-    started, results, ended = time.monotonic(), list[Result](), False
+    started, results, ended = clock.now(), list[Result](), False
     for k, y in enumerate(columns):
         left = len(columns) - k
         # After Ctrl-C or a stop the other outputs only get their trivial networks.
-        share = 1e-9 if ended else max((limit - (time.monotonic() - started)) / left, 1e-9)
+        share = 1e-9 if ended else max((limit - (clock.now() - started)) / left, 1e-9)
         result = train(
             architecture,
             X,

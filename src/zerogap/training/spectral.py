@@ -9,13 +9,13 @@ prices the residual by singular values.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.certificates.certificate import Certificate
 from zerogap.certificates.feature_referee import FeatureReferee
 from zerogap.certificates.objective import objective_above
@@ -117,7 +117,7 @@ class _Run:
     ) -> None:
         self._question, self._features, self._gates = question, features, gates
         self._tol, self._limit, self._callback = tol, limit, callback
-        self._started = time.monotonic()
+        self._started = clock.now()
         self._history: list[Iteration] = []
         self._status = Status.STALLED
         self._passes = 0.0
@@ -255,7 +255,7 @@ class _Run:
             self._best = primal, blocks, used, offset
         sizes = np.linalg.svd(self._best[1], compute_uv=False)
         width = int(np.sum(sizes > 1e-6 * sizes.max(initial=0.0)))
-        seconds = time.monotonic() - self._started
+        seconds = clock.now() - self._started
         record = Iteration(seconds, self._passes, 0, self._best[0], self._referee.ratchet.bound, width)
         self._history.append(record)
         if self._callback is not None and self._callback(record) and self._status is Status.STALLED:
@@ -267,7 +267,7 @@ class _Run:
         return (self._best[0] - self._referee.ratchet.bound) / max(self._best[0], 1e-300)
 
     def _late(self) -> bool:
-        if self._status is Status.STALLED and time.monotonic() - self._started >= self._limit:
+        if self._status is Status.STALLED and clock.now() - self._started >= self._limit:
             self._status = Status.TIME_LIMIT
         return self._status is Status.TIME_LIMIT
 

@@ -9,7 +9,6 @@ optimum; a neuron that it meets instead joins like any other. The program over p
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap import clock
 from zerogap.certificates.certificate import Certificate
 from zerogap.certificates.feature_referee import FeatureReferee
 from zerogap.errors import InputError, Status
@@ -123,7 +123,7 @@ class TiedRun:
             got, expected = repr(self.question.architecture), "a tied three-layer network"
             raise InputError("architecture", got, expected, "pass zg.ThreeLayerCNN(..., tied=True)")
         self._features = features
-        self._started = time.monotonic()
+        self._started = clock.now()
         self.referee = FeatureReferee(self.question)
         self.network = empty_network(self.question)
         self.objective = self.referee.objective(self.network)
@@ -219,7 +219,7 @@ class TiedRun:
         """Bound the price of all neurons; a neuron that forbids the bound, if one was met, (0 or 1, q)."""
         none = self._neurons[:0]
         self.referee.hear(residual, *self._features.price_above(residual))
-        left = self.limit - (time.monotonic() - self._started)
+        left = self.limit - (clock.now() - self._started)
         if not provable(self.question) or self._met() or left <= 0.0:
             return none
         target = self._target(residual, max(price * (1.0 + 1e-9), 1e-3 * self.question.beta))
@@ -267,7 +267,7 @@ class TiedRun:
         return self.referee.ratchet.proof is not None and self.verdict().gap <= self.tol
 
     def _record(self) -> None:
-        seconds = time.monotonic() - self._started
+        seconds = clock.now() - self._started
         bound = self.referee.ratchet.bound
         rounds = float(len(self.history) + 1)
         self.history.append(Iteration(seconds, rounds, self.nodes, self.objective, bound, self.network.width))
