@@ -47,6 +47,9 @@ JOINING = 100, 1000
 WORTH = 0.1
 """Maxima join whose price is no further below beta than this share of the gap."""
 
+REFUTING = 1000
+"""As many maxima that refute a dual point are priced for the others."""
+
 APART = 1e-2
 """Distance of directions that join, in units of their length; less where the gap is smaller."""
 
@@ -110,7 +113,7 @@ class Columns:
         """
         search, progress = self._search, Progress(self._search.tol)
         while progress.made:
-            values = self._features()
+            values = self._features(self.directions)
             tight: Iterate | None = None
             loose: Iterate | None = None
             for iterate in self._weigh(values, max(AIM * self.gap, 0.2 * search.tol)):
@@ -137,13 +140,13 @@ class Columns:
 
     # -- programs ----------------------------------------------------------------------------------
 
-    def _features(self) -> Array:
-        """phi of the directions, (n, k)."""
-        rows, count = self._question.rows, self.directions.shape[0]
+    def _features(self, directions: Array) -> Array:
+        """phi of directions (k, p), (n, k)."""
+        rows, count = self._question.rows, directions.shape[0]
         values = np.empty((rows.samples, count))
         step = max(1, ENTRIES // max(1, rows.flat.shape[0]))
         for start in range(0, count, step):
-            active = np.maximum(self.directions[start : start + step] @ rows.flat.T, 0.0)
+            active = np.maximum(directions[start : start + step] @ rows.flat.T, 0.0)
             sums = active.reshape(active.shape[0], rows.samples, -1).sum(axis=2)
             values[:, start : start + step] = rows.scale * sums.T
         return values
@@ -167,6 +170,7 @@ class Columns:
         weights = np.abs(tight.blocks.reshape(-1))
         used = self.directions[weights > 1e-3 * weights.max(initial=0.0)]
         maxima, best = Maxima(np.zeros(0), used[:0], np.zeros(0)), self.dual
+        met = [] if best is None else [best]
         for residual in residuals:
             found = self._climb(values, residual)
             dual = Dual(residual, found.price)
@@ -176,12 +180,19 @@ class Columns:
                 found = found.union(search.around(residual, used))
                 dual = Dual(residual, found.price)
             maxima = maxima.union(found)
-            best = dual if best is None or search.bound(dual) > search.bound(best) else best
+            if best is None or search.bound(dual) > search.bound(best):
+                best = dual
+                met.append(dual)
             if search.gap(tight.primal, best) <= search.tol:
                 break
         assert best is not None
-        more, best, thorough = search.doubted(tight.primal, best, used)
-        return maxima.union(more), best, thorough
+        more, doubted, thorough = search.doubted(tight.primal, best, used)
+        if not thorough and more.values.size:
+            # Refuted, it may be worse than another one, for which the same neurons are too much perhaps.
+            refuting = self._features(self._unit(more.directions[:REFUTING]))
+            met = [Dual(d.residual, max(d.price, np.abs(d.residual @ refuting).max(initial=0.0))) for d in met]
+            doubted = max([doubted, *(d for d in met if d.residual is not doubted.residual)], key=search.bound)
+        return maxima.union(more), doubted, thorough
 
     def _climb(self, values: Array, residual: Array) -> Maxima:
         """Where the maxima next to the columns of the largest prices have moved."""
