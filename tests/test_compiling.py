@@ -55,6 +55,7 @@ def test_what_the_command_compiles_is_there_afterwards() -> None:
     subprocess.run([sys.executable, "-m", "zerogap", "compile"], check=True, capture_output=True)
     again = subprocess.run([sys.executable, "-m", "zerogap", "compile"], check=True, capture_output=True, text=True)
     assert "compiled already" in again.stdout
+    before = clock.compiling()
     for job in JOBS:
-        # None of these is missing for the architectures at hand.
         job()
+    assert clock.compiling() == before

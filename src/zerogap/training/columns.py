@@ -47,7 +47,7 @@ JOINING = 100, 1000
 WORTH = 0.1
 """Maxima join whose price is no further below beta than this share of the gap."""
 
-REFUTING = 1000
+REPRICED = 1000
 """As many maxima that refute a dual point are priced for the others."""
 
 APART = 1e-2
@@ -189,7 +189,7 @@ class Columns:
         more, doubted, thorough = search.doubted(tight.primal, best, used)
         if not thorough and more.values.size:
             # Refuted, it may be worse than another one, for which the same neurons are too much perhaps.
-            refuting = self._features(self._unit(more.directions[:REFUTING]))
+            refuting = self._features(self._unit(more.directions[:REPRICED]))
             met = [Dual(d.residual, max(d.price, np.abs(d.residual @ refuting).max(initial=0.0))) for d in met]
             doubted = max([doubted, *(d for d in met if d.residual is not doubted.residual)], key=search.bound)
         return maxima.union(more), doubted, thorough

@@ -89,7 +89,8 @@ def train(
     tol : float
         Relative duality gap asked for.
     max_time : float, optional
-        Seconds for the solver; then the best network so far is returned, as after Ctrl-C.
+        Seconds for the solver, without those that compiling takes the first time on a machine; then the best network
+        so far is returned, as after Ctrl-C.
     prove : bool or float
         With "generate": seconds for branch and bound, in all (True: no limit, False: none). They change the
         bound, never the truth of the claim. Where branch and bound is not finished, or the rows have more
