@@ -16,6 +16,7 @@ from zerogap.rows import Rows
 from zerogap.solvers import absent, interior_point, kernels
 from zerogap.solvers.interior_point import InteriorPoint
 from zerogap.solvers.iterate import Iterate
+from zerogap.solvers.near_walls import NearWalls
 from zerogap.walls import find_walls
 
 Mask = NDArray[np.bool_]
@@ -138,22 +139,23 @@ def test_prices_are_lowered_as_far_as_cones_permit() -> None:
     rng = np.random.default_rng(0)
     normals = rng.standard_normal((30, 4))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    lower = np.tril_indices(4)
-    outer = normals[:, lower[0]] * normals[:, lower[1]]
     inner = rng.standard_normal((12, 4))
-    signs = np.where(inner @ normals.T > 0.0, 1.0, -1.0)
-    multipliers = signs * rng.uniform(0.01, 0.02, (12, 30))
-    polar = normals.T @ multipliers.T
+    signs = inner @ normals.T > 0.0
+    near = NearWalls.of(np.tile(np.arange(30), (12, 1)), normals, signs)
+    inward = near.normals.transpose(0, 2, 1)
+    multipliers = rng.uniform(0.01, 0.02, (12, 30))
+    polar = np.einsum("lkp,lk->pl", inward, multipliers)
     # The first half can be brought to 0 by multipliers from the cone's walls; the others point into the cone.
-    wanted = signs * rng.uniform(0.0, 1.0, (12, 30))
-    gradient = np.where(np.arange(12) < 6, -normals.T @ wanted.T, 3.0 * inner.T)
+    wanted = rng.uniform(0.0, 1.0, (12, 30))
+    gradient = np.where(np.arange(12) < 6, -np.einsum("lkp,lk->pl", inward, wanted), 3.0 * inner.T)
     gone = absent.Absent(np.arange(12), np.zeros((4, 12)), np.zeros(5), multipliers, polar)
     for half, overdue in ((slice(0, 6), 0), (slice(6, 12), 1)):
         part = gone._replace(multipliers=multipliers[half], polar=np.ascontiguousarray(polar[:, half]))
-        found = part.priced(np.ascontiguousarray(gradient[:, half]), 0.5, normals, outer)
-        prices = np.linalg.norm(gradient[:, half] + normals.T @ found.multipliers.T, axis=0)
+        found = part.priced(np.ascontiguousarray(gradient[:, half]), 0.5, near, np.arange(12)[half])
+        pushed = np.einsum("lkp,lk->pl", inward[half], found.multipliers)
+        prices = np.linalg.norm(gradient[:, half] + pushed, axis=0)
         assert found.price == pytest.approx(prices.max())
-        assert np.all(found.multipliers * signs[half] > 0.0)
+        assert np.all(found.multipliers > 0.0)
         assert found.overdue == overdue
         assert (found.price > 0.5) == bool(overdue)
 

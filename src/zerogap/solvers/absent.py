@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.cones import polar_multipliers
-from zerogap.solvers import kernels
+from zerogap.solvers import kernels, wall_kernels
+from zerogap.solvers.near_walls import NearWalls
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -76,8 +77,8 @@ class Absent(NamedTuple):
         What they still have to walk.
     image : (n,) float64
         The predictions of that.
-    multipliers : (L, H) float64
-        With the signs of the cells; H = 0 without cones.
+    multipliers : (L, k) float64
+        Of the near walls of their cells; k = 0 without cones.
     polar : (p, L) float64
         K' l.
     price : float
@@ -95,13 +96,15 @@ class Absent(NamedTuple):
     overdue: int = 0
 
     @classmethod
-    def nobody(cls, p: int, walls: int, samples: int) -> Absent:
+    def nobody(cls, p: int, samples: int) -> Absent:
         """Everyone is present."""
         none = np.zeros(0, dtype=np.intp)
-        return cls(none, np.zeros((p, 0)), np.zeros(samples), np.zeros((0, walls)), np.zeros((p, 0)))
+        return cls(none, np.zeros((p, 0)), np.zeros(samples), np.zeros((0, 0)), np.zeros((p, 0)))
 
     def joined(self, other: Absent) -> Absent:
         """Both."""
+        if not self.members.size:
+            return other
         return Absent(
             np.concatenate([self.members, other.members]),
             np.concatenate([self.v, other.v], axis=1),
@@ -116,7 +119,11 @@ class Absent(NamedTuple):
         """After a step towards zero."""
         return self._replace(v=(1.0 - share) * self.v, image=(1.0 - share) * self.image)
 
-    def priced(self, gradient: Array, limit: float, normals: Array, outer: Array) -> Absent:
+    def widened(self) -> Absent:
+        """With a further wall near every cell, whose multipliers are 0."""
+        return self._replace(multipliers=np.pad(self.multipliers, ((0, 0), (0, 1))))
+
+    def priced(self, gradient: Array, limit: float, near: NearWalls | None, cell: Indices) -> Absent:
         """With prices lowered where they exceed `limit`.
 
         Parameters
@@ -124,9 +131,10 @@ class Absent(NamedTuple):
         gradient : (p, L) float64
             T' r of the blocks, with their signs.
         limit : float
-        normals : (H, p) float64
-        outer : (H, p (p + 1) / 2) float64
-            The packed outer products of the normals.
+        near : NearWalls or None
+            None without cones.
+        cell : (L,) intp
+            The cell of each block.
         """
         p = gradient.shape[0]
         everything = np.arange(p)
@@ -134,37 +142,38 @@ class Absent(NamedTuple):
         prices = kernels.norms(gradient + polar, everything)
         high = np.flatnonzero(prices > limit)
         for sweep in range(SWEEPS + 1):
-            if not high.size or not normals.shape[0]:
+            if not high.size or near is None:
                 break
             if sweep == 0:
                 multipliers, polar = multipliers.copy(), polar.copy()
-            before = multipliers[high]
+            before, where = multipliers[high], cell[high]
             if sweep < SWEEPS:
-                after = _scaled(before, np.take(gradient + polar, high, axis=1), normals, outer)
+                after = _scaled(before, np.take(gradient + polar, high, axis=1), near.normals, where)
             else:
-                after = np.array([_best(*x, limit, normals) for x in zip(before, gradient.T[high], strict=True)])
+                normals = near.normals[where].transpose(0, 2, 1)
+                after = np.array([_best(*x, limit) for x in zip(before, gradient.T[high], normals, strict=True)])
             multipliers[high] = after
-            polar[:, high] = np.dot(normals.T, after.T)
+            polar[:, high] = wall_kernels.push(near.normals, where, after)
             prices = kernels.norms(gradient + polar, everything)
             high = np.flatnonzero(prices > limit)
         overdue = self.overdue + 1 if high.size else 0
         return self._replace(multipliers=multipliers, polar=polar, price=float(prices.max()), overdue=overdue)
 
 
-def _scaled(multipliers: Array, pull: Array, normals: Array, outer: Array) -> Array:
-    """One step of affine scaling; multipliers (k, H), pull (p, k) = g + K' l."""
-    roots, positive = kernels.inverse_roots(np.dot(outer.T, (multipliers * multipliers).T), pull.shape[0])
+def _scaled(multipliers: Array, pull: Array, normals: Array, cell: Indices) -> Array:
+    """One step of affine scaling; multipliers (k, n), pull (p, k) = g + K' l, normals (C, p, n), cell (k,)."""
+    hessians = wall_kernels.hessians(normals, cell, multipliers * multipliers)
+    roots, positive = kernels.inverse_roots(hessians, pull.shape[0])
     if not positive:
         return multipliers
-    fall = multipliers * np.dot(kernels.solve_blocks(roots, pull).T, normals.T)
+    fall = multipliers * wall_kernels.slacks(normals, cell, kernels.solve_blocks(roots, pull))
     length = np.minimum(1.0, 0.9 / np.maximum(fall.max(axis=1, keepdims=True), 1e-300))
     return np.asarray(multipliers * (1.0 - length * fall))
 
 
-def _best(multipliers: Array, gradient: Array, limit: float, normals: Array) -> Array:
-    """The least price's multipliers, but as close to the given ones (H,) as `limit` permits, to stay positive."""
-    sign = np.sign(multipliers)
-    least = sign * polar_multipliers(sign[:, None] * normals, gradient)
+def _best(multipliers: Array, gradient: Array, normals: Array, limit: float) -> Array:
+    """The least price's multipliers, but as close to the given ones (n,) as `limit` permits, to stay positive."""
+    least = polar_multipliers(normals, gradient)
     low, high = (float(np.linalg.norm(gradient + l @ normals)) for l in (least, multipliers))  # noqa: E741
     share = min(max(0.5 * (limit - low) / max(high - low, 1e-300), 0.01), 0.5)
     return np.asarray(share * multipliers + (1.0 - share) * least)

@@ -2,9 +2,8 @@
 
     minimise  ... + sum_j cap_j (-z_j)_+        with z affine in the unknowns
 
-has multipliers l_j in [0, cap_j]; an infinite cap is the constraint z_j >= 0. In standard form
-s = z + t, s >= 0 with multiplier l, t >= 0 with multiplier cap - l. Cone constraints, their penalised
-form, and the hinge loss (z = y f - 1, cap = weight) are all of this kind.
+has multipliers l_j in [0, cap_j]. In standard form s = z + t, s >= 0 with multiplier l, t >= 0 with multiplier
+cap - l. Penalised cones and the hinge loss (z = y f - 1, cap = weight) are of this kind.
 
 Every inequality may be written with a sign of its own: z, s, t, l and the cap are then all multiplied by it.
 Products and quotients of two of them do not change, and these are all that the method uses. So the walls of
@@ -14,7 +13,6 @@ all cells share their normals, and K v is one matrix product.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,92 +21,12 @@ from zerogap.solvers import kernels
 
 Array = NDArray[np.float64]
 
-NOTHING = np.empty((0, 0))
-
-
-class Inequalities(Protocol):
-    """State: slacks `s`, multipliers `l`. The direction satisfies  dl = aim - l - weights * dz."""
-
-    s: Array
-    l: Array  # noqa: E741
-
-    @property
-    def count(self) -> int:
-        """Number of complementarity pairs."""
-
-    def complementarity(self) -> float: ...
-
-    def weights(self) -> Array: ...
-
-    def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> Array:
-        """Where the multipliers go if z stays; an empty array for nothing but zeros.
-
-        `predicted` is the direction whose second-order terms are removed from complementarity (Mehrotra).
-        """
-
-    def respond(
-        self, dz: Array, aim: Array, mu: float, predicted: tuple[Array, ...] | None
-    ) -> tuple[tuple[Array, ...], float]:
-        """The direction that belongs to dz, given ``aim(mu, predicted)``, and the largest step along it."""
-
-    def moved(self, direction: tuple[Array, ...], length: float) -> Inequalities:
-        """The state after a step."""
-
-    def take(self, rows: NDArray[np.intp]) -> Inequalities:
-        """Those of some rows."""
-
-
-@dataclass(eq=False)
-class Hard:
-    """z = s >= 0; the direction is (ds, dl), and where nothing is aimed at (ds,), since dl = -l (1 + ds / s)."""
-
-    s: Array
-    l: Array  # noqa: E741
-
-    @classmethod
-    def start(cls, z: Array, mu: float) -> Hard:
-        """On the central path at a (signed) z that is strictly feasible."""
-        return cls(z.copy(), mu / z)
-
-    @property
-    def count(self) -> int:
-        return self.s.size
-
-    def complementarity(self) -> float:
-        return float(np.vdot(self.s, self.l))
-
-    def weights(self) -> Array:
-        return self.l / self.s
-
-    def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> Array:
-        if predicted is None:
-            return np.asarray(mu / self.s) if mu else NOTHING
-        goal = np.empty_like(self.s)
-        kernels.aim(mu, predicted[0], self.s, self.l, goal)
-        return goal
-
-    def respond(
-        self, dz: Array, aim: Array, mu: float, predicted: tuple[Array, ...] | None
-    ) -> tuple[tuple[Array, ...], float]:
-        if not aim.size:
-            low, high = kernels.share_range(dz, self.s)
-            return (dz,), 1.0 / max(-low, 1.0 + high)
-        dl = np.empty_like(dz)
-        shrink = max(kernels.respond(dz, self.s, self.l, aim, dl))
-        return (dz, dl), 1.0 / shrink if shrink > 0.0 else np.inf
-
-    def moved(self, direction: tuple[Array, ...], length: float) -> Hard:
-        return Hard(*kernels.stepped(self.s, direction[0], self.l, direction[1], length))
-
-    def take(self, rows: NDArray[np.intp]) -> Hard:
-        return Hard(self.s[rows], self.l[rows])
-
-
 @dataclass(eq=False)
 class Capped:
-    """With violations `t` and their multipliers `u`; the direction is (ds, dl, dt).
+    """State: slacks `s`, multipliers `l`, violations `t` and their multipliers `u`; the direction is (ds, dl, dt).
 
-    u = cap - l is carried along, because the difference cancels where l is close to its cap.
+    The direction satisfies dl = aim - l - weights * dz. u = cap - l is carried along, because the difference
+    cancels where l is close to its cap.
     """
 
     s: Array
@@ -137,6 +55,10 @@ class Capped:
         return self.l / (self.s + self.l * self.t / self.u)
 
     def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> Array:
+        """Where the multipliers go if z stays.
+
+        `predicted` is the direction whose second-order terms are removed from complementarity (Mehrotra).
+        """
         return np.asarray(self.l + self.constant(mu, predicted))
 
     def constant(self, mu: float, predicted: tuple[Array, ...] | None) -> Array:
@@ -149,6 +71,7 @@ class Capped:
     def respond(
         self, dz: Array, aim: Array, mu: float, predicted: tuple[Array, ...] | None
     ) -> tuple[tuple[Array, ...], float]:
+        """The direction that belongs to dz, given ``aim(mu, predicted)``, and the largest step along it."""
         direction = self.step(dz, aim - self.l - self.weights() * dz, mu, predicted)
         return direction, self.longest(direction)
 
@@ -173,9 +96,6 @@ class Capped:
             self.t + length * direction[2],
             self.u - length * direction[1],
         )
-
-    def take(self, rows: NDArray[np.intp]) -> Capped:
-        return Capped(self.s[rows], self.l[rows], self.t[rows], self.u[rows])
 
 
 def ratio(change: Array, value: Array) -> float:

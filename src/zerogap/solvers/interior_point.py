@@ -18,6 +18,8 @@ Arrays of blocks have one column per block; those of walls, (m, H), one row.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from math import isfinite
 from typing import NamedTuple
 
@@ -27,16 +29,18 @@ from numpy.typing import NDArray
 from zerogap.program import Program
 from zerogap.solvers import kernels, second_order
 from zerogap.solvers.absent import EXCESS, IDENTIFIED, OVERDUE, SHARE, WORTHWHILE, Absent, vanishing
-from zerogap.solvers.inequalities import NOTHING, Capped, Hard, Inequalities
+from zerogap.solvers.cone_terms import NOTHING, ConeTerm, PenalisedCones
+from zerogap.solvers.hard_cones import AllWalls, HardCones, scattered
 from zerogap.solvers.iterate import Iterate
 from zerogap.solvers.kkt import NewtonSystem, SignedMaps
 from zerogap.solvers.loss_terms import LossTerm, loss_term
+from zerogap.solvers.near_walls import NearWalls
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-CENTRING = 30.0
-"""Start this far above the balanced central path: 1 stalls on the hinge loss, 300 costs more steps."""
+CENTRING = 10.0
+"""Start this far above the balanced central path: 1 stalls on the hinge loss, 100 costs more steps."""
 
 RESIDUAL = 0.03
 """The start is also centred for this share of the average ||T_i' r||, where that exceeds beta.
@@ -50,8 +54,8 @@ OVERSHOOT = 30.0
 PATIENCE = 15
 """Iterations without a smaller gap before giving up."""
 
-CONE_WEIGHT = 0.1
-"""Complementarity target of a block's gauge, in units of its number of walls times mu.
+CONE_WEIGHT = 0.3
+"""Complementarity target of a block's gauge, in units of its number of near walls times mu.
 
 With equal targets a block of thousands of walls hugs the boundary of its second-order cone, and steps
 stay short: digits with 3 x 3 patches then stall at a gap of 0.8 instead of converging in 60 steps.
@@ -68,11 +72,10 @@ class _State(NamedTuple):
     t: Array  # (m,)
     z: Array  # (q, m)
     offset: float
-    cones: Inequalities | None  # shape (m, H), with the signs of the cells
+    cones: ConeTerm | None
     loss: LossTerm
     absent: Absent
     pull: Array  # A' r + K' l, (p, m)
-    polar: Array | float  # K' l, (p, m)
     total: float  # the sum of all complementarity products
     price: float  # the largest ||E (A' r + K' l)|| of all blocks
 
@@ -93,15 +96,20 @@ class InteriorPoint:
         families, cells, _ = program.shape
         maps = np.ascontiguousarray(program.operator.blocks().transpose(1, 2, 0))  # (P, p, n)
         self._everyone = SignedMaps(maps, np.tile(np.arange(cells), families), np.repeat(program.families, cells))
-        self._normals = program.walls.normals if program.cone_penalty > 0.0 else np.zeros((0, p))
         self._capped = 0.0 < program.cone_penalty < np.inf
-        lower = np.tril_indices(p)
-        self._outer = self._normals[:, lower[0]] * self._normals[:, lower[1]]
+        self._walls, self._near, near = None, None, 0
+        if program.cone_penalty > 0.0 and program.walls.count:
+            self._walls = AllWalls(program.walls.normals, program.cells.signs)
+            near = program.walls.count
+            if not self._capped:
+                self._near = NearWalls.nearest(self._walls.normals, self._walls.signs, program.cells.centres)
+                near = self._near.which.shape[1]
+        self._barriers = near  # of each block
         self._kept = np.flatnonzero(program.gauge.penalised)
         self._free = np.flatnonzero(~program.gauge.penalised)
-        self._weight = max(1.0, CONE_WEIGHT * self._normals.shape[0])
+        self._weight = max(1.0, CONE_WEIGHT * self._barriers)
         # Multiplications that a block costs in every Newton matrix.
-        self._work = p * (program.rows.samples**2 + p * self._normals.shape[0])
+        self._work = p * (program.rows.samples**2 + p * self._barriers)
 
     def __iter__(self) -> Iterator[Iterate]:
         # Multipliers of an absent block would have to keep below caps, or balance free coordinates exactly.
@@ -136,14 +144,6 @@ class InteriorPoint:
 
     # -- linear maps -------------------------------------------------------------------------------
 
-    def _slacks(self, v: Array) -> Array:
-        """K v, with the signs of the cells; result (m, H)."""
-        return np.asarray(np.dot(v.T, self._normals.T))
-
-    def _push(self, l: Array) -> Array:  # noqa: E741
-        """K' l, for l with the signs of the cells; l (m, H), result (p, m)."""
-        return np.asarray(np.dot(self._normals.T, l.T))
-
     def _lifted(self, z: Array) -> Array:
         """E' z; z (q, m), result (p, m)."""
         if not self._free.size:
@@ -173,23 +173,19 @@ class InteriorPoint:
         v = np.zeros_like(centres) if program.cone_penalty == 0.0 else length * centres
         price = float(np.linalg.norm(everyone.adjoint(program.loss.gradient(f)), axis=0).mean())
         # With CENTRING = 1 the analytic centre balances the gauge, K' l = beta v / ||v||.
-        walls = max(self._normals.shape[0], 1)
-        mu = CENTRING * max(program.beta, RESIDUAL * price) * length / walls
+        mu = CENTRING * max(program.beta, RESIDUAL * price) * length / max(self._barriers, 1)
         t = second_order.central_heights(kernels.norms(v, self._kept), program.beta, self._weight * mu)
         z = -program.beta * v[self._kept] / t
-        cones: Inequalities | None = None
-        if self._capped:
-            cones = Capped.start(self._slacks(v), self._sign() * program.wall_caps, mu)
-        elif self._normals.shape[0]:
-            cones = Hard.start(self._slacks(v), mu)
+        cones: ConeTerm | None = None
+        if self._near is not None and self._walls is not None:
+            cones = HardCones.start(self._walls, self._near, everyone.cell, v, mu)
+        elif self._walls is not None:
+            signs = np.where(self._walls.signs[everyone.cell], 1.0, -1.0)
+            cones = PenalisedCones.start(self._walls.normals, signs, program.wall_caps, v, mu)
         present = np.arange(families * cells)
         loss = loss_term(program.loss, f + everyone.forward(v), mu)
-        absent = Absent.nobody(p, self._normals.shape[0], f.size)
+        absent = Absent.nobody(p, f.size)
         return self._state(present, present, everyone, v, t, z, constant, cones, loss, absent)
-
-    def _sign(self) -> Array:
-        """The signs of the cells of all blocks, (M, H)."""
-        return np.tile(np.where(self._program.cells.signs, 1.0, -1.0), (self._program.families.size, 1))
 
     def _state(
         self,
@@ -200,28 +196,27 @@ class InteriorPoint:
         t: Array,
         z: Array,
         offset: float,
-        cones: Inequalities | None,
+        cones: ConeTerm | None,
         loss: LossTerm,
         absent: Absent,
     ) -> _State:
         everyone = self._everyone
         responses = everyone.responses(loss.residual)
         pull = kernels.spread(responses, everyone.cell[present], everyone.sign[present])
-        polar: Array | float = 0.0
         if cones is not None:
-            polar = self._push(cones.l)
-            pull += polar
+            pull += cones.polar
         price = float(kernels.norms(pull, self._kept).max())
         total = self._total(v, t, z, cones, loss)
         if absent.members.size:
             gradient = kernels.spread(responses, everyone.cell[absent.members], everyone.sign[absent.members])
             # Prices may be higher by what costs the dual value little beside the gap, which is about `total`.
             limit = max(self._program.beta, price) * (1.0 + EXCESS * total / (self._program.beta * float(t.sum())))
-            absent = absent.priced(gradient, limit, self._normals, self._outer)
+            near = cones.near if isinstance(cones, HardCones) else None
+            absent = absent.priced(gradient, limit, near, everyone.cell[absent.members])
             price = max(price, absent.price)
-        return _State(present, order, operator, v, t, z, offset, cones, loss, absent, pull, polar, total, price)
+        return _State(present, order, operator, v, t, z, offset, cones, loss, absent, pull, total, price)
 
-    def _total(self, v: Array, t: Array, z: Array, cones: Inequalities | None, loss: LossTerm) -> float:
+    def _total(self, v: Array, t: Array, z: Array, cones: ConeTerm | None, loss: LossTerm) -> float:
         """The sum of all complementarity products."""
         total = self._program.beta * float(t.sum()) + float(np.vdot(v if not self._free.size else v[self._kept], z))
         return total + loss.complementarity() + (0.0 if cones is None else cones.complementarity())
@@ -230,14 +225,11 @@ class InteriorPoint:
         program, absent = self._program, state.absent
         families, cells, p = program.shape
         f, r = state.loss.f, state.loss.residual
-        v, l = state.v, None if state.cones is None else state.cones.l  # noqa: E741
+        v = state.v
         if absent.members.size:
             v = np.take(np.concatenate([v, absent.v], axis=1), state.order, axis=1)
-            l = None if l is None else np.concatenate([l, absent.multipliers])[state.order]  # noqa: E741
         primal = program.loss.value(f) + program.beta * float(kernels.norms(v, self._kept).sum())
-        if self._capped:
-            below = np.maximum(0.0, -self._sign() * self._slacks(v))
-            primal += float(np.sum(below @ program.wall_caps))
+        primal += 0.0 if state.cones is None else state.cones.violation(v)
         largest = program.beta / state.price if state.price > 0.0 else np.inf
         dual = program.loss.dual_value(program.loss.best_scale(r, largest) * r)
         # What the free coordinates still violate, at the price of their present values.
@@ -245,8 +237,18 @@ class InteriorPoint:
             dual -= float(np.abs(state.pull[self._free] * v[self._free]).sum())
         dual -= abs(state.offset * float(r.sum())) if program.offset else 0.0
         blocks = np.ascontiguousarray(v.T).reshape(families, cells, p)
-        multipliers = None if l is None else np.abs(l).reshape(families, cells, -1)
+        multipliers = None if state.cones is None else partial(self._multipliers, state)
         return Iterate(blocks, state.offset, r, multipliers, primal, dual, passes)
+
+    def _multipliers(self, state: _State) -> Array:
+        """Those of all blocks and walls, (families, P, H)."""
+        cones, absent = state.cones, state.absent
+        assert cones is not None
+        l = cones.multipliers()  # noqa: E741
+        if isinstance(cones, HardCones) and absent.members.size:
+            index = cones.near.which[self._everyone.cell[absent.members]]
+            l = np.concatenate([l, scattered(absent.multipliers, index, l.shape[1])])[state.order]  # noqa: E741
+        return l.reshape(*self._program.shape[:2], -1)
 
     def _advance(self, state: _State) -> _State | None:
         """One predictor-corrector step, or None if no further progress can be made."""
@@ -286,12 +288,13 @@ class InteriorPoint:
         moved = self._moved(state, corrector, length)
         return moved if isfinite(moved.total) and isfinite(moved.price) else None
 
-    def _hessians(self, gauges: _Gauges, cones: Inequalities | None) -> Array:
+    def _hessians(self, gauges: _Gauges, cones: ConeTerm | None) -> Array:
         """B_b = E' H_b E + K_b' diag(weight) K_b; result packed, (p (p + 1) / 2, m)."""
         if cones is not None:
-            hessians = np.dot(self._outer.T, cones.weights().T)
+            hessians = cones.hessians()
         else:
-            hessians = np.zeros((self._outer.shape[1], gauges.eta.size))
+            p = self._program.rows.dimension
+            hessians = np.zeros((p * (p + 1) // 2, gauges.eta.size))
         kernels.add_gauges(hessians, gauges.eta, gauges.w, self._kept)
         if cones is None and self._free.size:
             # A proximal term for the free coordinates of gated blocks, which nothing else holds.
@@ -319,7 +322,7 @@ class InteriorPoint:
             cone, dual, slacks, margins = predictor.cone, predictor.dual, predictor.slacks, predictor.margins
         constant_z, head = second_order.eliminated(gauges.eta, gauges.w, gauges.point, self._weight * mu, cone, dual)
         # A'(r + constant) + K' aim + E'(z + constant), less what is to remain of A'r + K'l + E'z.
-        residual = reduction * (state.pull + self._lifted(state.z)) + self._lifted(constant_z) - state.polar
+        residual = reduction * (state.pull + self._lifted(state.z)) + self._lifted(constant_z)
         right_offset = reduction * float(loss.residual.sum()) if self._program.offset else 0.0
         if not loss.exact:
             constant_r, _ = loss.linearise(mu, margins)
@@ -327,9 +330,9 @@ class InteriorPoint:
             right_offset += float(constant_r.sum()) if self._program.offset else 0.0
         aim = NOTHING
         if cones is not None:
-            aim = cones.aim(mu, slacks)
-            if aim.size:
-                residual += self._push(aim)
+            aim, pushed = cones.aim(mu, slacks)
+            residual += pushed
+            residual -= cones.polar
         shift = -reduction * absent.image
         # The predictor only measures how far one can go: with constant curvature it needs no refinement.
         dv, db, df, image = system.solve(residual, right_offset, shift, refine=mu > 0.0 or not loss.exact)
@@ -341,22 +344,36 @@ class InteriorPoint:
         room = np.inf
         changes: tuple[Array, ...] = ()
         if cones is not None:
-            changes, room = cones.respond(self._slacks(dv), aim, mu, slacks)
+            changes, room = cones.respond(dv, aim, mu, slacks)
         margins = loss.direction(df, image, mu, margins)
         longest = min(1.0 / shrink if shrink > 0.0 else np.inf, room, loss.longest(margins))
         return _Direction(dv, db, df, cone, dual, changes, margins, reduction, longest)
 
     def _moved(self, state: _State, direction: _Direction, length: float) -> _State:
-        absent = state.absent
+        v, cones, absent = state.v + length * direction.dv, state.cones, state.absent
+        near = None
+        if isinstance(cones, HardCones) and (after := cones.watching(v)) is not None:
+            if (crossing := cones.crossing(after)) is not None:
+                # The step ends before the wall, and with the next one that wall is a barrier.
+                length *= crossing[0]
+                v = state.v + length * direction.dv
+                near = cones.near.joined(crossing[1], cones.walls.normals, cones.walls.signs)
+                after = cones.watching(v)
+            cones = replace(cones.moved(direction.slacks, length), watched=after)
+            if near is not None:
+                cones = cones.joined(near, cones.complementarity() / cones.count)
+                absent = absent.widened()
+        elif cones is not None:
+            cones = cones.moved(direction.slacks, length)
         return self._state(
             state.present,
             state.order,
             state.operator,
-            state.v + length * direction.dv,
+            v,
             state.t + length * direction.cone[0],
             state.z + length * direction.dual[1:],
             state.offset + length * direction.offset,
-            state.cones.moved(direction.slacks, length) if state.cones else None,
+            cones,
             state.loss.moved(direction.df, direction.margins, length),
             absent.walked(length * direction.reduction) if absent.members.size else absent,
         )
@@ -373,10 +390,10 @@ class InteriorPoint:
         members, v = state.present[gone], np.take(state.v, gone, axis=1)
         image = kernels.forward(v, self._everyone.cell[members], self._everyone.sign[members], self._everyone.arrays[2])
         leaving = Absent(members, v, image, np.zeros((gone.size, 0)), np.zeros_like(v))
-        cones, polar = state.cones, state.polar
-        if cones is not None:
-            leaving = leaving._replace(multipliers=cones.l[gone], polar=np.take(polar, gone, axis=1))
-            cones, polar = cones.take(stay), np.take(polar, stay, axis=1)
+        cones = state.cones
+        if isinstance(cones, HardCones):
+            leaving = leaving._replace(multipliers=cones.l[gone], polar=np.take(cones.polar, gone, axis=1))
+            cones = cones.take(stay)
         absent, present = state.absent.joined(leaving), state.present[stay]
         v, t, z = np.take(state.v, stay, axis=1), state.t[stay], np.take(state.z, stay, axis=1)
         return state._replace(
@@ -389,7 +406,6 @@ class InteriorPoint:
             cones=cones,
             absent=absent,
             pull=np.take(state.pull, stay, axis=1),
-            polar=polar,
             total=self._total(v, t, z, cones, state.loss),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +23,8 @@ class Iterate:
     offset : float, or (C,) for C outputs, whose residual is (n, C)
     residual : (n,) float64
         Dual proposal r; only the referee decides what it proves.
-    multipliers : (families, P, H) float64 or None
-        Cone multipliers per unit wall normal.
+    walls : callable or None
+        Computes ``multipliers``, which not every caller wants.
     primal, dual : float
         Objective of the blocks and the solver's own unproved dual value.
     passes : float
@@ -33,10 +34,15 @@ class Iterate:
     blocks: Array
     offset: Any
     residual: Array
-    multipliers: Array | None
+    walls: Callable[[], Array] | None
     primal: float
     dual: float
     passes: float
+
+    @property
+    def multipliers(self) -> Array | None:
+        """Cone multipliers per unit wall normal, (families, P, H)."""
+        return None if self.walls is None else self.walls()
 
     @property
     def gap(self) -> float:

@@ -1,0 +1,165 @@
+"""Cones that are constraints: barriers for the near walls of every block, and an eye on all others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zerogap.solvers import wall_kernels
+from zerogap.solvers.cone_terms import NOTHING
+from zerogap.solvers.near_walls import NearWalls
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+CROSSED = 0.005
+"""The share of a slack that counts as nothing left: steps leave 0.01 of the near ones."""
+
+CLOSE = 0.98
+"""How much of the way to a wall that is not near a step may go."""
+
+
+MODEST = 0.1
+"""The multiplier of a wall that joins, at most, in units of the largest one of its block."""
+
+
+@dataclass(frozen=True, eq=False)
+class AllWalls:
+    """What cones need to know of the H walls and C cells: normals (H, p), and signs (C, H)."""
+
+    normals: Array
+    signs: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class HardCones:
+    """Slacks and multipliers of m blocks; the direction is (ds, dl), or (ds,) where nothing is aimed at.
+
+    Parameters
+    ----------
+    walls : AllWalls
+    near : NearWalls
+        k walls of each of C cells.
+    cell : (m,) intp
+        The cell of each block.
+    s, l : (m, k) float64
+        Positive.
+    polar : (p, m) float64
+        K' l.
+    products : float
+        The sum of s l.
+    watched : (m, H) float64 or None
+        m . v for all walls; None if all are near.
+    """
+
+    walls: AllWalls
+    near: NearWalls
+    cell: Indices
+    s: Array
+    l: Array  # noqa: E741
+    polar: Array
+    products: float
+    watched: Array | None
+
+    @classmethod
+    def start(cls, walls: AllWalls, near: NearWalls, cell: Indices, v: Array, mu: float) -> HardCones:
+        """On the central path at blocks v (p, m) inside their cells."""
+        s = wall_kernels.slacks(near.normals, cell, v)
+        l = mu / s  # noqa: E741
+        watched = v.T @ walls.normals.T if near.which.shape[1] < walls.normals.shape[0] else None
+        return cls(walls, near, cell, s, l, wall_kernels.push(near.normals, cell, l), mu * s.size, watched)
+
+    @property
+    def count(self) -> int:
+        return self.s.size
+
+    def complementarity(self) -> float:
+        return self.products
+
+    def violation(self, v: Array) -> float:
+        return 0.0
+
+    def hessians(self) -> Array:
+        return np.asarray(wall_kernels.hessians(self.near.normals, self.cell, self.l / self.s))
+
+    def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array | float]:
+        if predicted is None and not mu:
+            return NOTHING, 0.0
+        change = NOTHING if predicted is None else predicted[0]
+        aim, pushed = wall_kernels.aimed(self.near.normals, self.cell, mu, change, self.s, self.l)
+        return aim, pushed
+
+    def respond(
+        self, dv: Array, aim: Array, mu: float, predicted: tuple[Array, ...] | None
+    ) -> tuple[tuple[Array, ...], float]:
+        normals, cell = self.near.normals, self.cell
+        if not aim.size:
+            ds, low, high = wall_kernels.foreseen(normals, cell, dv, self.s)
+            return (ds,), 1.0 / max(-low, 1.0 + high)
+        ds, dl, shrink = wall_kernels.answered(normals, cell, dv, self.s, self.l, aim)
+        return (ds, dl), 1.0 / shrink if shrink > 0.0 else np.inf
+
+    def moved(self, direction: tuple[Array, ...], length: float) -> HardCones:
+        """The state after a step, but for ``watched``."""
+        s, l, polar, products = wall_kernels.stepped(  # noqa: E741
+            self.near.normals, self.cell, self.s, direction[0], self.l, direction[1], length
+        )
+        return HardCones(self.walls, self.near, self.cell, s, l, polar, products, self.watched)
+
+    def watching(self, v: Array) -> Array | None:
+        """What ``watched`` is at blocks v (p, m)."""
+        return None if self.watched is None else np.asarray(np.dot(v.T, self.walls.normals.T))
+
+    def crossing(self, after: Array) -> tuple[float, Indices] | None:
+        """Whether a step crosses walls that are not near: the share of it that does not, and a wall for each cell.
+
+        Parameters
+        ----------
+        after : (m, H)
+            ``watching`` the blocks after the step.
+        """
+        before = self.watched
+        assert before is not None
+        if not wall_kernels.crossed(before, after, CROSSED):
+            return None
+        fall = 1.0 - after / before
+        np.put_along_axis(fall, self.near.which[self.cell], -np.inf, axis=1)
+        worst = np.full(self.walls.signs.shape, -1.0)
+        np.maximum.at(worst, self.cell, fall)
+        np.put_along_axis(worst, self.near.which, -2.0, axis=1)
+        return min(1.0, CLOSE / float(fall.max())), np.asarray(worst.argmax(axis=1))
+
+    def joined(self, near: NearWalls, mu: float) -> HardCones:
+        """With the last of the walls of `near` as a further one.
+
+        It starts on the central path of mu, unless that takes a multiplier far above the others: then prices jump.
+        """
+        last = NearWalls(near.which[:, -1:], np.ascontiguousarray(near.normals[:, :, -1:]))
+        assert self.watched is not None
+        distances = np.take_along_axis(self.watched, last.which[self.cell], axis=1)
+        s = np.concatenate([self.s, np.abs(distances)], axis=1)
+        largest = MODEST * self.l.max(axis=1, keepdims=True)
+        l = np.concatenate([self.l, np.minimum(mu / s[:, -1:], largest)], axis=1)  # noqa: E741
+        polar = self.polar + wall_kernels.push(last.normals, self.cell, l[:, -1:])
+        everything = near.which.shape[1] == self.walls.normals.shape[0]
+        watched = None if everything else self.watched
+        return HardCones(self.walls, near, self.cell, s, l, polar, float(np.vdot(s, l)), watched)
+
+    def take(self, blocks: Indices) -> HardCones:
+        """Those of some blocks."""
+        watched = None if self.watched is None else self.watched[blocks]
+        s, l = self.s[blocks], self.l[blocks]  # noqa: E741
+        polar, products = np.take(self.polar, blocks, axis=1), float(np.vdot(s, l))
+        return replace(self, cell=self.cell[blocks], s=s, l=l, polar=polar, products=products, watched=watched)
+
+    def multipliers(self) -> Array:
+        return scattered(self.l, self.near.which[self.cell], self.walls.normals.shape[0])
+
+
+def scattered(multipliers: Array, index: Indices, walls: int) -> Array:
+    """Multipliers (m, k) of given walls (m, k) among all, (m, H)."""
+    result = np.zeros((multipliers.shape[0], walls))
+    np.put_along_axis(result, index, multipliers, axis=1)
+    return result

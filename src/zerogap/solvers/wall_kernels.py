@@ -1,0 +1,148 @@
+"""Compiled loops over the walls of every block: slacks, multipliers, and what they add to the Newton matrix.
+
+Arrays of walls have one row per block, (m, k), and normals are those of its cell, (C, p, k); the innermost loops run
+over walls. Products with normals and what follows from them are one loop over blocks, so that a row stays in the cache.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _slack_row(normals, c, v, i, row):
+    """K v of block i, in cell c."""
+    for j in range(row.size):
+        row[j] = normals[c, 0, j] * v[0, i]
+    for a in range(1, v.shape[0]):
+        for j in range(row.size):
+            row[j] += normals[c, a, j] * v[a, i]
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def _push_row(normals, c, row, i, result):
+    """K' l of block i, in cell c."""
+    for a in range(result.shape[0]):
+        total = 0.0
+        for j in range(row.size):
+            total += normals[c, a, j] * row[j]
+        result[a, i] = total
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def slacks(normals, cell, v):
+    """K v of every block; v (p, m), result (m, k)."""
+    result, row = np.empty((cell.size, normals.shape[2])), np.empty(normals.shape[2])
+    for i in range(cell.size):
+        _slack_row(normals, cell[i], v, i, row)
+        for j in range(row.size):
+            result[i, j] = row[j]
+    return result
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def push(normals, cell, multipliers):
+    """K' l of every block; multipliers (m, k), result (p, m)."""
+    result, row = np.empty((normals.shape[1], cell.size)), np.empty(normals.shape[2])
+    for i in range(cell.size):
+        for j in range(row.size):
+            row[j] = multipliers[i, j]
+        _push_row(normals, cell[i], row, i, result)
+    return result
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def hessians(normals, cell, weights):
+    """K' diag(weights) K of every block, packed as in ``kernels``; weights (m, k), result (p (p + 1) / 2, m)."""
+    p, k = normals.shape[1:]
+    result, scaled = np.empty((p * (p + 1) // 2, cell.size)), np.empty(k)
+    for i in range(cell.size):
+        c, position = cell[i], 0
+        for a in range(p):
+            for j in range(k):
+                scaled[j] = weights[i, j] * normals[c, a, j]
+            for b in range(a + 1):
+                total = 0.0
+                for j in range(k):
+                    total += scaled[j] * normals[c, b, j]
+                result[position, i] = total
+                position += 1
+    return result
+
+
+@njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
+def foreseen(normals, cell, dv, s):
+    """ds = K dv, and the least (at most 0) and the largest (at least 0) ds / s; dv (p, m), s (m, k)."""
+    result, row = np.empty_like(s), np.empty(s.shape[1])
+    low, high = np.zeros(s.shape[1]), np.zeros(s.shape[1])
+    for i in range(cell.size):
+        _slack_row(normals, cell[i], dv, i, row)
+        for j in range(row.size):
+            result[i, j] = row[j]
+            share = row[j] / s[i, j]
+            low[j] = min(low[j], share)
+            high[j] = max(high[j], share)
+    return result, low.min(), high.max()
+
+
+@njit(cache=True, error_model="numpy", fastmath={"nsz", "contract"})
+def aimed(normals, cell, mu, ds, s, l):  # noqa: E741
+    """Where multipliers go if slacks stay, (m, k), and K' of that, (p, m).
+
+    (mu - ds dl) / s with the predicted dl = -l (1 + ds / s); mu / s if `ds` has no rows.
+    """
+    result, row = np.empty_like(s), np.empty(s.shape[1])
+    pushed = np.empty((normals.shape[1], cell.size))
+    for i in range(cell.size):
+        if ds.shape[0]:
+            for j in range(row.size):
+                inverse = 1.0 / s[i, j]
+                row[j] = (mu + ds[i, j] * l[i, j] * (1.0 + ds[i, j] * inverse)) * inverse
+        else:
+            for j in range(row.size):
+                row[j] = mu / s[i, j]
+        for j in range(row.size):
+            result[i, j] = row[j]
+        _push_row(normals, cell[i], row, i, pushed)
+    return result, pushed
+
+
+@njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
+def answered(normals, cell, dv, s, l, aim):  # noqa: E741
+    """ds = K dv, dl = aim - l - (l / s) ds, and the largest of -ds / s and -dl / l, at least 0."""
+    first, second, row = np.empty_like(s), np.empty_like(s), np.empty(s.shape[1])
+    worst = np.zeros(s.shape[1])
+    for i in range(cell.size):
+        _slack_row(normals, cell[i], dv, i, row)
+        for j in range(row.size):
+            share = row[j] / s[i, j]
+            first[i, j] = row[j]
+            second[i, j] = aim[i, j] - l[i, j] * (1.0 + share)
+            worst[j] = max(worst[j], max(-share, 1.0 + share - aim[i, j] / l[i, j]))
+    return first, second, worst.max()
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def stepped(normals, cell, s, ds, l, dl, length):  # noqa: E741
+    """s + length ds, l + length dl, K' of the latter, and the sum of the products of both."""
+    first, second, row = np.empty_like(s), np.empty_like(s), np.empty(s.shape[1])
+    pushed, total = np.empty((normals.shape[1], cell.size)), 0.0
+    for i in range(cell.size):
+        for j in range(row.size):
+            row[j] = l[i, j] + length * dl[i, j]
+            first[i, j] = s[i, j] + length * ds[i, j]
+            second[i, j] = row[j]
+            total += first[i, j] * row[j]
+        _push_row(normals, cell[i], row, i, pushed)
+    return first, second, pushed, total
+
+
+@njit(cache=True, error_model="numpy")
+def crossed(before, after, share):
+    """Whether any slack, of any sign, has fallen to that share of what it was; both (m, H)."""
+    old, new = before.ravel(), after.ravel()
+    count = 0
+    for j in range(old.size):
+        count += new[j] * old[j] <= share * old[j] * old[j]
+    return count > 0
