@@ -30,7 +30,7 @@ from zerogap.solvers.near_walls import NearWalls
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-IDENTIFIED = 0.3
+IDENTIFIED = 0.6
 """The relative gap below which blocks may leave: slacks mean little far away from the central path."""
 
 CLEAR = 0.01
@@ -60,8 +60,6 @@ SHARE = 0.05
 
 def vanishing(price: Array, before: Array, ratio: float) -> NDArray[np.bool_]:
     """Which blocks vanish, judging by ||z_b|| / beta after and before a step that scaled mu by `ratio`; all (m,)."""
-    if ratio > NOTABLE:
-        return np.zeros(price.size, dtype=bool)
     slack = 1.0 - price
     return np.asarray((slack > CLEAR) & (slack >= ratio**CONSTANT * (1.0 - before)))
 

@@ -38,8 +38,8 @@ class ConeTerm(Protocol):
     def hessians(self) -> Array:
         """K' diag(weights) K of every block, packed, with dl = aim - l - weights ds; (p (p + 1) / 2, m)."""
 
-    def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array | float]:
-        """Where the multipliers go if slacks stay (without columns: to 0), and K' of that, (p, m).
+    def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
+        """Where the multipliers go if slacks stay, and K' of that, (p, m); both without entries for 0.
 
         `predicted` is the direction whose second-order terms are removed from complementarity (Mehrotra).
         """
@@ -101,7 +101,7 @@ class PenalisedCones:
         outer = self.normals[:, lower[0]] * self.normals[:, lower[1]]
         return np.asarray(np.dot(outer.T, self.state.weights().T))
 
-    def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array | float]:
+    def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
         aim = self.state.aim(mu, predicted)
         return aim, np.asarray(np.dot(self.normals.T, aim.T))
 

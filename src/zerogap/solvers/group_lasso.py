@@ -34,6 +34,9 @@ class _Given:
     def blocks(self) -> Array:
         return self.maps
 
+    def transposed_blocks(self) -> Array:
+        return np.ascontiguousarray(self.maps.transpose(1, 2, 0))
+
     def matmul(self, blocks: Array) -> Array:
         return np.asarray(np.tensordot(self.maps, blocks, axes=([1, 2], [0, 1])))
 

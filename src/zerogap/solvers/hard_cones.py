@@ -84,9 +84,9 @@ class HardCones:
     def hessians(self) -> Array:
         return np.asarray(wall_kernels.hessians(self.near.normals, self.cell, self.l / self.s))
 
-    def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array | float]:
+    def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
         if predicted is None and not mu:
-            return NOTHING, 0.0
+            return NOTHING, NOTHING
         change = NOTHING if predicted is None else predicted[0]
         aim, pushed = wall_kernels.aimed(self.near.normals, self.cell, mu, change, self.s, self.l)
         return aim, pushed
@@ -101,12 +101,12 @@ class HardCones:
         ds, dl, shrink = wall_kernels.answered(normals, cell, dv, self.s, self.l, aim)
         return (ds, dl), 1.0 / shrink if shrink > 0.0 else np.inf
 
-    def moved(self, direction: tuple[Array, ...], length: float) -> HardCones:
-        """The state after a step, but for ``watched``."""
+    def moved(self, direction: tuple[Array, ...], length: float, watched: Array | None = None) -> HardCones:
+        """The state after a step."""
         s, l, polar, products = wall_kernels.stepped(  # noqa: E741
             self.near.normals, self.cell, self.s, direction[0], self.l, direction[1], length
         )
-        return HardCones(self.walls, self.near, self.cell, s, l, polar, products, self.watched)
+        return HardCones(self.walls, self.near, self.cell, s, l, polar, products, watched)
 
     def watching(self, v: Array) -> Array | None:
         """What ``watched`` is at blocks v (p, m)."""

@@ -18,7 +18,6 @@ Arrays of blocks have one column per block; those of walls, (m, H), one row.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from math import isfinite
 from typing import NamedTuple
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 
 from zerogap.program import Program
 from zerogap.solvers import kernels, second_order
-from zerogap.solvers.absent import EXCESS, IDENTIFIED, OVERDUE, SHARE, WORTHWHILE, Absent, vanishing
+from zerogap.solvers.absent import EXCESS, IDENTIFIED, NOTABLE, OVERDUE, SHARE, WORTHWHILE, Absent, vanishing
 from zerogap.solvers.cone_terms import NOTHING, ConeTerm, PenalisedCones
 from zerogap.solvers.hard_cones import AllWalls, HardCones, scattered
 from zerogap.solvers.iterate import Iterate
@@ -94,7 +93,7 @@ class InteriorPoint:
         self._program, self._max_iterations = program, max_iterations
         p = program.rows.dimension
         families, cells, _ = program.shape
-        maps = np.ascontiguousarray(program.operator.blocks().transpose(1, 2, 0))  # (P, p, n)
+        maps = np.asarray(program.operator.transposed_blocks())  # (P, p, n)
         self._everyone = SignedMaps(maps, np.tile(np.arange(cells), families), np.repeat(program.families, cells))
         self._capped = 0.0 < program.cone_penalty < np.inf
         self._walls, self._near, near = None, None, 0
@@ -114,7 +113,7 @@ class InteriorPoint:
     def __iter__(self) -> Iterator[Iterate]:
         # Multipliers of an absent block would have to keep below caps, or balance free coordinates exactly.
         may_leave = not self._capped and not self._free.size
-        may_leave = may_leave and self._everyone.cell.size * self._work > WORTHWHILE
+        may_leave = may_leave and 0.8 * self._everyone.cell.size * self._work > WORTHWHILE
         complete: _State | None = None  # the last point with everyone, once blocks have left
         with np.errstate(all="ignore"):
             state = self._start()
@@ -141,16 +140,6 @@ class InteriorPoint:
                 if may_leave and least < IDENTIFIED:
                     complete = state if complete is None else complete
                     state = self._without_vanishing(state, before)
-
-    # -- linear maps -------------------------------------------------------------------------------
-
-    def _lifted(self, z: Array) -> Array:
-        """E' z; z (q, m), result (p, m)."""
-        if not self._free.size:
-            return z
-        lifted = np.zeros((self._program.rows.dimension, z.shape[1]))
-        lifted[self._kept] = z
-        return lifted
 
     # -- the method --------------------------------------------------------------------------------
 
@@ -202,10 +191,8 @@ class InteriorPoint:
     ) -> _State:
         everyone = self._everyone
         responses = everyone.responses(loss.residual)
-        pull = kernels.spread(responses, everyone.cell[present], everyone.sign[present])
-        if cones is not None:
-            pull += cones.polar
-        price = float(kernels.norms(pull, self._kept).max())
+        cell, sign = everyone.cell[present], everyone.sign[present]
+        pull, price = kernels.pulled(responses, cell, sign, NOTHING if cones is None else cones.polar, self._kept)
         total = self._total(v, t, z, cones, loss)
         if absent.members.size:
             gradient = kernels.spread(responses, everyone.cell[absent.members], everyone.sign[absent.members])
@@ -218,7 +205,7 @@ class InteriorPoint:
 
     def _total(self, v: Array, t: Array, z: Array, cones: ConeTerm | None, loss: LossTerm) -> float:
         """The sum of all complementarity products."""
-        total = self._program.beta * float(t.sum()) + float(np.vdot(v if not self._free.size else v[self._kept], z))
+        total = float(kernels.gauge_products(self._program.beta, t, v, z, self._kept))
         return total + loss.complementarity() + (0.0 if cones is None else cones.complementarity())
 
     def _report(self, state: _State, passes: float) -> Iterate:
@@ -321,18 +308,15 @@ class InteriorPoint:
         if predictor is not None:
             cone, dual, slacks, margins = predictor.cone, predictor.dual, predictor.slacks, predictor.margins
         constant_z, head = second_order.eliminated(gauges.eta, gauges.w, gauges.point, self._weight * mu, cone, dual)
+        aim, pushed = (NOTHING, NOTHING) if cones is None else cones.aim(mu, slacks)
+        polar = NOTHING if cones is None else cones.polar
         # A'(r + constant) + K' aim + E'(z + constant), less what is to remain of A'r + K'l + E'z.
-        residual = reduction * (state.pull + self._lifted(state.z)) + self._lifted(constant_z)
+        residual = kernels.right_side(reduction, state.pull, state.z, constant_z, self._kept, pushed, polar)
         right_offset = reduction * float(loss.residual.sum()) if self._program.offset else 0.0
         if not loss.exact:
             constant_r, _ = loss.linearise(mu, margins)
             residual += state.operator.adjoint(constant_r)
             right_offset += float(constant_r.sum()) if self._program.offset else 0.0
-        aim = NOTHING
-        if cones is not None:
-            aim, pushed = cones.aim(mu, slacks)
-            residual += pushed
-            residual -= cones.polar
         shift = -reduction * absent.image
         # The predictor only measures how far one can go: with constant curvature it needs no refinement.
         dv, db, df, image = system.solve(residual, right_offset, shift, refine=mu > 0.0 or not loss.exact)
@@ -350,16 +334,18 @@ class InteriorPoint:
         return _Direction(dv, db, df, cone, dual, changes, margins, reduction, longest)
 
     def _moved(self, state: _State, direction: _Direction, length: float) -> _State:
-        v, cones, absent = state.v + length * direction.dv, state.cones, state.absent
-        near = None
-        if isinstance(cones, HardCones) and (after := cones.watching(v)) is not None:
-            if (crossing := cones.crossing(after)) is not None:
+        cones, absent, near = state.cones, state.absent, None
+        step = direction.dv, state.t, direction.cone, state.z, direction.dual
+        v, t, z = kernels.moved(length, state.v, *step)
+        if isinstance(cones, HardCones):
+            after = cones.watching(v)
+            if after is not None and (crossing := cones.crossing(after)) is not None:
                 # The step ends before the wall, and with the next one that wall is a barrier.
                 length *= crossing[0]
-                v = state.v + length * direction.dv
                 near = cones.near.joined(crossing[1], cones.walls.normals, cones.walls.signs)
+                v, t, z = kernels.moved(length, state.v, *step)
                 after = cones.watching(v)
-            cones = replace(cones.moved(direction.slacks, length), watched=after)
+            cones = cones.moved(direction.slacks, length, after)
             if near is not None:
                 cones = cones.joined(near, cones.complementarity() / cones.count)
                 absent = absent.widened()
@@ -370,8 +356,8 @@ class InteriorPoint:
             state.order,
             state.operator,
             v,
-            state.t + length * direction.cone[0],
-            state.z + length * direction.dual[1:],
+            t,
+            z,
             state.offset + length * direction.offset,
             cones,
             state.loss.moved(direction.df, direction.margins, length),
@@ -380,6 +366,8 @@ class InteriorPoint:
 
     def _without_vanishing(self, state: _State, before: _State) -> _State:
         """The same point, with blocks gone that will vanish; `before` is the point one step earlier."""
+        if state.total > NOTABLE * before.total:
+            return state
         prices, earlier = (kernels.norms(z, self._kept) / self._program.beta for z in (state.z, before.z))
         leave = vanishing(prices, earlier, state.total / before.total)
         # Somebody has to stay: without blocks there is no Newton system.

@@ -1,4 +1,4 @@
-"""Compiled loops of the interior point method: the blocks of the Newton matrix, and passes over all walls.
+"""Compiled loops of the interior point method over blocks, above all the blocks of the Newton matrix.
 
 Arrays have one column per block, and symmetric p x p matrices are packed: row a (a + 1) / 2 + b of an array
 (p (p + 1) / 2, m) holds entry (a, b), b <= a, of all m blocks. The innermost loops then run over blocks, and the
@@ -292,14 +292,61 @@ def larger(size, x):
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def stepped(x, dx, y, dy, length):
-    """x + length dx and y + length dy, all (m, H)."""
-    first, second = np.empty_like(x), np.empty_like(y)
-    for i in range(x.shape[0]):
-        for h in range(x.shape[1]):
-            first[i, h] = x[i, h] + length * dx[i, h]
-            second[i, h] = y[i, h] + length * dy[i, h]
-    return first, second
+def right_side(share, pull, z, constant, kept, pushed, polar):
+    """share (pull + E' z) + E' constant + pushed - polar, (p, m); the last two may have no rows."""
+    result = np.empty_like(pull)
+    for a in range(pull.shape[0]):
+        for i in range(pull.shape[1]):
+            result[a, i] = share * pull[a, i]
+        if pushed.shape[0]:
+            for i in range(pull.shape[1]):
+                result[a, i] += pushed[a, i]
+        if polar.shape[0]:
+            for i in range(pull.shape[1]):
+                result[a, i] -= polar[a, i]
+    for j in range(kept.size):
+        a = kept[j]
+        for i in range(pull.shape[1]):
+            result[a, i] += share * z[j, i] + constant[j, i]
+    return result
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def moved(length, v, dv, t, cone, z, dual):
+    """v + length dv, t + length dt and z + length dz; cone (1 + q, m) starts with dt, dual (1 + q, m) with 0."""
+    first, second, third = np.empty_like(v), np.empty_like(t), np.empty_like(z)
+    for a in range(v.shape[0]):
+        for i in range(t.size):
+            first[a, i] = v[a, i] + length * dv[a, i]
+    for i in range(t.size):
+        second[i] = t[i] + length * cone[0, i]
+    for j in range(z.shape[0]):
+        for i in range(t.size):
+            third[j, i] = z[j, i] + length * dual[1 + j, i]
+    return first, second, third
+
+
+@njit(cache=True, error_model="numpy")
+def pulled(responses, cell, sign, polar, kept):
+    """A' r + K' l of every block, and the largest ||E .||; responses T_i' r (C, p), K' l (p, m) may have no rows."""
+    result = spread(responses, cell, sign)
+    if polar.shape[0]:
+        for a in range(result.shape[0]):
+            for i in range(result.shape[1]):
+                result[a, i] += polar[a, i]
+    return result, norms(result, kept).max()
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def gauge_products(beta, t, v, z, kept):
+    """The sum of beta t + z . E v."""
+    total = np.zeros(t.size)
+    for i in range(t.size):
+        total[i] = beta * t[i]
+    for j in range(kept.size):
+        for i in range(t.size):
+            total[i] += z[j, i] * v[kept[j], i]
+    return total.sum()
 
 
 @njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz"})
@@ -310,46 +357,6 @@ def shrinkage(change, value):
     for j in range(x.size):
         worst = max(worst, -x[j] / y[j])
     return worst
-
-
-@njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
-def aim(mu, dz, slacks, multipliers, result):
-    """Fill result = (mu - dz dl) / s with the predicted dl = -l (1 + dz / s)."""
-    change, slack, multiplier, goal = dz.ravel(), slacks.ravel(), multipliers.ravel(), result.ravel()
-    for j in range(change.size):
-        inverse = 1.0 / slack[j]
-        goal[j] = (mu + change[j] * multiplier[j] * (1.0 + change[j] * inverse)) * inverse
-
-
-@njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz"})
-def share_range(dz, slacks):
-    """The least (at most 0) and the largest (at least 0) dz / s; both (m, H)."""
-    low, high = np.zeros(dz.shape[1]), np.zeros(dz.shape[1])
-    for i in range(dz.shape[0]):
-        for h in range(low.size):
-            share = dz[i, h] / slacks[i, h]
-            low[h] = min(low[h], share)
-            high[h] = max(high[h], share)
-    for h in range(1, low.size):
-        low[0] = min(low[0], low[h])
-        high[0] = max(high[0], high[h])
-    return low[0], high[0]
-
-
-@njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
-def respond(dz, slacks, multipliers, aim, dl):
-    """Fill dl = aim - l - (l / s) dz; returns max -dz / s and max -dl / l, at least 0; all (m, H)."""
-    first, second = np.zeros(dz.shape[1]), np.zeros(dz.shape[1])
-    for i in range(dz.shape[0]):
-        for h in range(first.size):
-            share = dz[i, h] / slacks[i, h]
-            dl[i, h] = aim[i, h] - multipliers[i, h] * (1.0 + share)
-            first[h] = max(first[h], -share)
-            second[h] = max(second[h], 1.0 + share - aim[i, h] / multipliers[i, h])
-    for h in range(1, first.size):
-        first[0] = max(first[0], first[h])
-        second[0] = max(second[0], second[h])
-    return first[0], second[0]
 
 
 @njit(cache=True, error_model="numpy")
