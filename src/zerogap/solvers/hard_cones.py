@@ -124,12 +124,8 @@ class HardCones:
         assert before is not None
         if not wall_kernels.crossed(before, after, CROSSED):
             return None
-        fall = 1.0 - after / before
-        np.put_along_axis(fall, self.near.which[self.cell], -np.inf, axis=1)
-        worst = np.full(self.walls.signs.shape, -1.0)
-        np.maximum.at(worst, self.cell, fall)
-        np.put_along_axis(worst, self.near.which, -2.0, axis=1)
-        return min(1.0, CLOSE / float(fall.max())), np.asarray(worst.argmax(axis=1))
+        fall, entering = wall_kernels.deepest(before, after, self.cell, self.near.which)
+        return min(1.0, CLOSE / fall), entering
 
     def joined(self, near: NearWalls, mu: float) -> HardCones:
         """With the last of the walls of `near` as a further one.

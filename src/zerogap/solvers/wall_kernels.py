@@ -146,3 +146,24 @@ def crossed(before, after, share):
     for j in range(old.size):
         count += new[j] * old[j] <= share * old[j] * old[j]
     return count > 0
+
+
+@njit(cache=True, error_model="numpy")
+def deepest(before, after, cell, which):
+    """The largest 1 - after / before of walls that are not near, and the wall of each cell where it is largest.
+
+    Slacks (m, H), of any sign; the near walls of every cell (C, k).
+    """
+    cells, walls = which.shape[0], before.shape[1]
+    fall, entering, deep = np.full((cells, walls), -1e300), np.zeros(cells, dtype=np.intp), -1e300
+    for i in range(cell.size):
+        for h in range(walls):
+            fall[cell[i], h] = max(fall[cell[i], h], 1.0 - after[i, h] / before[i, h])
+    for c in range(cells):
+        for k in range(which.shape[1]):
+            fall[c, which[c, k]] = -np.inf
+        for h in range(1, walls):
+            if fall[c, h] > fall[c, entering[c]]:
+                entering[c] = h
+        deep = max(deep, fall[c, entering[c]])
+    return deep, entering
