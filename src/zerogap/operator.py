@@ -56,7 +56,3 @@ class CellOperator:
         xp = array_namespace(self.activity)
         chosen = self.activity if active is None else xp.take(self.activity, active, axis=0)
         return self.rows.blocks(chosen)
-
-    def transposed_blocks(self) -> Any:
-        """T_i' of all cells, (P, p, n)."""
-        return self.rows.transposed_blocks(self.activity)

@@ -74,6 +74,16 @@ class Program:
         n, K, _ = self.rows.matrix.shape
         return CellOperator(self.rows, activity.reshape(-1, n, K))
 
+    def transposed_maps(self) -> Array:
+        """T_i' of all cells, contiguous, (P, p, n)."""
+        operator, (n, K, p) = self.operator, self.rows.matrix.shape
+        if K > 1:
+            return np.ascontiguousarray(np.asarray(operator.blocks()).transpose(1, 2, 0))
+        maps = np.empty((self.cells.count, p, n))
+        columns = np.ascontiguousarray(self.rows.matrix[:, 0].T) * self.rows.scale
+        np.multiply(operator.activity.transpose(0, 2, 1), columns, out=maps)
+        return maps
+
     @cached_property
     def row_weights(self) -> Array:
         """The weight of the sample of each raw row, (n K,)."""

@@ -73,12 +73,3 @@ class Rows:
         xp = array_namespace(self.matrix)
         mask = xp.astype(xp.permute_dims(activity, (1, 0, 2)), self.matrix.dtype)
         return xp.matmul(mask, self.matrix) * self.scale
-
-    def transposed_blocks(self, activity: NDArray[np.bool_]) -> Array:
-        """The same as T_i', (P, p, n)."""
-        xp = array_namespace(self.matrix)
-        if self.matrix.shape[1] == 1:
-            # One product instead of matrices with one column, and nothing to transpose.
-            columns = xp.permute_dims(self.matrix[:, 0, :], (1, 0)) * self.scale
-            return xp.permute_dims(activity, (0, 2, 1)) * columns[None]
-        return xp.asarray(xp.permute_dims(self.blocks(activity), (1, 2, 0)), copy=True)

@@ -62,7 +62,7 @@ class Walls:
         """Which raw rows a cell lets through; signs (P, H), result (P, N). Zero rows: none."""
         if self.count == 0:
             return np.zeros((signs.shape[0], self.side.size), dtype=bool)
-        return (signs[:, self.index] == (self.side > 0)) & (self.side != 0)
+        return (np.take(signs, self.index, axis=1) == (self.side > 0)) & (self.side != 0)
 
     def row_sums(self, values: Array) -> Array:
         """Sum over the raw rows of each wall; values (N,), result (H,)."""

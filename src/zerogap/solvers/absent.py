@@ -160,7 +160,8 @@ class Absent(NamedTuple):
 
 def _scaled(multipliers: Array, pull: Array, normals: Array, cell: Indices) -> Array:
     """One step of affine scaling; multipliers (k, n), pull (p, k) = g + K' l, normals (C, p, n), cell (k,)."""
-    hessians = wall_kernels.hessians(normals, cell, multipliers * multipliers)
+    squares = multipliers * multipliers
+    hessians = wall_kernels.hessians(normals, cell, squares, np.ones_like(squares))
     roots, positive = kernels.inverse_roots(hessians, pull.shape[0])
     if not positive:
         return multipliers

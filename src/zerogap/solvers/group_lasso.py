@@ -34,9 +34,6 @@ class _Given:
     def blocks(self) -> Array:
         return self.maps
 
-    def transposed_blocks(self) -> Array:
-        return np.ascontiguousarray(self.maps.transpose(1, 2, 0))
-
     def matmul(self, blocks: Array) -> Array:
         return np.asarray(np.tensordot(self.maps, blocks, axes=([1, 2], [0, 1])))
 
@@ -54,6 +51,9 @@ class GroupLasso(Program):
         gauge = EuclideanGauge(np.ones(a, dtype=bool))
         super().__init__(Rows(nothing), find_walls(nothing[:, 0]), cells, gauge, loss, beta, 0.0, offset)
         self.__dict__["operator"] = _Given(np.ascontiguousarray(values.transpose(0, 2, 1)))
+
+    def transposed_maps(self) -> Array:
+        return np.ascontiguousarray(self.operator.blocks().transpose(1, 2, 0))
 
 
 def group_lasso(

@@ -82,7 +82,7 @@ class HardCones:
         return 0.0
 
     def hessians(self) -> Array:
-        return np.asarray(wall_kernels.hessians(self.near.normals, self.cell, self.l / self.s))
+        return np.asarray(wall_kernels.hessians(self.near.normals, self.cell, self.l, self.s))
 
     def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
         if predicted is None and not mu:
@@ -108,23 +108,16 @@ class HardCones:
         )
         return HardCones(self.walls, self.near, self.cell, s, l, polar, products, watched)
 
-    def watching(self, v: Array) -> Array | None:
-        """What ``watched`` is at blocks v (p, m)."""
-        return None if self.watched is None else np.asarray(np.dot(v.T, self.walls.normals.T))
+    def watching(self, v: Array) -> tuple[Array | None, bool]:
+        """What ``watched`` is at blocks v (p, m) after a step, and whether that crosses walls that are not near."""
+        if self.watched is None:
+            return None, False
+        after, crossed = wall_kernels.watched(v, self.walls.normals, self.watched, CROSSED)
+        return after, crossed
 
-    def crossing(self, after: Array) -> tuple[float, Indices] | None:
-        """Whether a step crosses walls that are not near: the share of it that does not, and a wall for each cell.
-
-        Parameters
-        ----------
-        after : (m, H)
-            ``watching`` the blocks after the step.
-        """
-        before = self.watched
-        assert before is not None
-        if not wall_kernels.crossed(before, after, CROSSED):
-            return None
-        fall, entering = wall_kernels.deepest(before, after, self.cell, self.near.which)
+    def crossing(self, after: Array | None) -> tuple[float, Indices]:
+        """The share of that step that does not cross them, and for each cell the wall that comes closest."""
+        fall, entering = wall_kernels.deepest(self.watched, after, self.cell, self.near.which)
         return min(1.0, CLOSE / fall), entering
 
     def joined(self, near: NearWalls, mu: float) -> HardCones:

@@ -93,8 +93,8 @@ class InteriorPoint:
         self._program, self._max_iterations = program, max_iterations
         p = program.rows.dimension
         families, cells, _ = program.shape
-        maps = np.asarray(program.operator.transposed_blocks())  # (P, p, n)
-        self._everyone = SignedMaps(maps, np.tile(np.arange(cells), families), np.repeat(program.families, cells))
+        cell, sign = np.tile(np.arange(cells), families), np.repeat(program.families, cells)
+        self._everyone = SignedMaps(program.transposed_maps(), cell, sign)
         self._capped = 0.0 < program.cone_penalty < np.inf
         self._walls, self._near, near = None, None, 0
         if program.cone_penalty > 0.0 and program.walls.count:
@@ -190,9 +190,11 @@ class InteriorPoint:
         absent: Absent,
     ) -> _State:
         everyone = self._everyone
-        responses = everyone.responses(loss.residual)
+        polar = NOTHING if cones is None else cones.polar
         cell, sign = everyone.cell[present], everyone.sign[present]
-        pull, price = kernels.pulled(responses, cell, sign, NOTHING if cones is None else cones.polar, self._kept)
+        pull, price, responses = kernels.pulled(
+            loss.residual, cell, sign, everyone.arrays[2], v.shape[0], polar, self._kept
+        )
         total = self._total(v, t, z, cones, loss)
         if absent.members.size:
             gradient = kernels.spread(responses, everyone.cell[absent.members], everyone.sign[absent.members])
@@ -307,11 +309,13 @@ class InteriorPoint:
         cone, dual, slacks, margins = NOTHING, NOTHING, None, None
         if predictor is not None:
             cone, dual, slacks, margins = predictor.cone, predictor.dual, predictor.slacks, predictor.margins
-        constant_z, head = second_order.eliminated(gauges.eta, gauges.w, gauges.point, self._weight * mu, cone, dual)
         aim, pushed = (NOTHING, NOTHING) if cones is None else cones.aim(mu, slacks)
         polar = NOTHING if cones is None else cones.polar
-        # A'(r + constant) + K' aim + E'(z + constant), less what is to remain of A'r + K'l + E'z.
-        residual = kernels.right_side(reduction, state.pull, state.z, constant_z, self._kept, pushed, polar)
+        target = self._weight * mu
+        # Without A' of the constants of a nonlinear loss.
+        constant_z, head, residual = second_order.eliminated(
+            *gauges[4:], target, cone, dual, reduction, state.pull, state.z, self._kept, pushed, polar
+        )
         right_offset = reduction * float(loss.residual.sum()) if self._program.offset else 0.0
         if not loss.exact:
             constant_r, _ = loss.linearise(mu, margins)
@@ -338,13 +342,14 @@ class InteriorPoint:
         step = direction.dv, state.t, direction.cone, state.z, direction.dual
         v, t, z = kernels.moved(length, state.v, *step)
         if isinstance(cones, HardCones):
-            after = cones.watching(v)
-            if after is not None and (crossing := cones.crossing(after)) is not None:
+            after, crossed = cones.watching(v)
+            if crossed:
                 # The step ends before the wall, and with the next one that wall is a barrier.
-                length *= crossing[0]
-                near = cones.near.joined(crossing[1], cones.walls.normals, cones.walls.signs)
+                share, entering = cones.crossing(after)
+                length *= share
+                near = cones.near.joined(entering, cones.walls.normals, cones.walls.signs)
                 v, t, z = kernels.moved(length, state.v, *step)
-                after = cones.watching(v)
+                after, _ = cones.watching(v)
             cones = cones.moved(direction.slacks, length, after)
             if near is not None:
                 cones = cones.joined(near, cones.complementarity() / cones.count)

@@ -250,21 +250,36 @@ def adjoint(r, cell, sign, matrix, p):
     return spread(np.dot(matrix, r).reshape((-1, p)), cell, sign)
 
 
-@njit(cache=True, error_model="numpy")
-def image(roots, right, cell, sign, matrix):
-    """A B^{-1} g; g (p, m), result (n,)."""
-    return forward(solve_blocks(roots, right), cell, sign, matrix)
+@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def triangular(upper, b):
+    """Solve U'U x = b in place; U (n, n) upper triangular."""
+    n = b.size
+    for i in range(n):
+        b[i] /= upper[i, i]
+        for j in range(i + 1, n):
+            b[j] -= upper[i, j] * b[i]
+    for i in range(n - 1, -1, -1):
+        total = 0.0
+        for j in range(i + 1, n):
+            total += upper[i, j] * b[j]
+        b[i] = (b[i] - total) / upper[i, i]
 
 
 @njit(cache=True, error_model="numpy")
-def answer(roots, right, q, cell, sign, matrix):
-    """B^{-1} (g - A'q) and A'q, both (p, m)."""
+def solved(roots, right, shift, root, upper, cell, sign, matrix):
+    """dv = B^{-1} (g - A'q), q = W (A dv + shift) and A'q, given U'U = I + W^{1/2} S W^{1/2}; g (p, m), shift (n,)."""
+    q = forward(solve_blocks(roots, right), cell, sign, matrix)
+    for j in range(q.size):
+        q[j] = root[j] * (q[j] + shift[j])
+    triangular(upper, q)
+    for j in range(q.size):
+        q[j] *= root[j]
     pull = adjoint(q, cell, sign, matrix, right.shape[0])
     rest = np.empty_like(pull)
     for a in range(rest.shape[0]):
         for i in range(rest.shape[1]):
             rest[a, i] = right[a, i] - pull[a, i]
-    return solve_blocks(roots, rest), pull
+    return solve_blocks(roots, rest), q, pull
 
 
 @njit(cache=True, error_model="numpy")
@@ -292,26 +307,6 @@ def larger(size, x):
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def right_side(share, pull, z, constant, kept, pushed, polar):
-    """share (pull + E' z) + E' constant + pushed - polar, (p, m); the last two may have no rows."""
-    result = np.empty_like(pull)
-    for a in range(pull.shape[0]):
-        for i in range(pull.shape[1]):
-            result[a, i] = share * pull[a, i]
-        if pushed.shape[0]:
-            for i in range(pull.shape[1]):
-                result[a, i] += pushed[a, i]
-        if polar.shape[0]:
-            for i in range(pull.shape[1]):
-                result[a, i] -= polar[a, i]
-    for j in range(kept.size):
-        a = kept[j]
-        for i in range(pull.shape[1]):
-            result[a, i] += share * z[j, i] + constant[j, i]
-    return result
-
-
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
 def moved(length, v, dv, t, cone, z, dual):
     """v + length dv, t + length dt and z + length dz; cone (1 + q, m) starts with dt, dual (1 + q, m) with 0."""
     first, second, third = np.empty_like(v), np.empty_like(t), np.empty_like(z)
@@ -327,14 +322,18 @@ def moved(length, v, dv, t, cone, z, dual):
 
 
 @njit(cache=True, error_model="numpy")
-def pulled(responses, cell, sign, polar, kept):
-    """A' r + K' l of every block, and the largest ||E .||; responses T_i' r (C, p), K' l (p, m) may have no rows."""
+def pulled(r, cell, sign, matrix, p, polar, kept):
+    """A' r + K' l of every block, the largest ||E .||, and T_i' r of all cells, (C, p).
+
+    r (n,), `matrix` (C p, n) the stacked T_i'; K' l (p, m) may have no rows.
+    """
+    responses = np.dot(matrix, r).reshape((-1, p))
     result = spread(responses, cell, sign)
     if polar.shape[0]:
         for a in range(result.shape[0]):
             for i in range(result.shape[1]):
                 result[a, i] += polar[a, i]
-    return result, norms(result, kept).max()
+    return result, norms(result, kept).max(), responses
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})

@@ -76,7 +76,7 @@ class NewtonSystem:
                 raise np.linalg.LinAlgError("offset is not determined")
 
     def solve(
-        self, right: Array, right_offset: float = 0.0, shift: Array | float = 0.0, *, refine: bool = True
+        self, right: Array, right_offset: float, shift: Array, *, refine: bool = True
     ) -> tuple[Array, float, Array, Array]:
         """The solution, its prediction, and the image q = w (A dv + b 1 + shift) of that.
 
@@ -86,7 +86,7 @@ class NewtonSystem:
         ----------
         right : (p, m) float64
         right_offset : float
-        shift : (n,) float64, optional
+        shift : (n,) float64
             A change of the predictions that does not depend on the unknowns.
         refine : bool
             One step of iterative refinement, if rounding calls for it.
@@ -111,7 +111,7 @@ class NewtonSystem:
         dv, db, q = dv + more[0], db + more[1], q + more[2]
         return dv, db, operator.forward(dv) + (db + shift), q
 
-    def _once(self, right: Array, right_offset: float, shift: Array | float) -> tuple[Array, float, Array, Array]:
+    def _once(self, right: Array, right_offset: float, shift: Array) -> tuple[Array, float, Array, Array]:
         """B dv + A' q = right,  q = w (A dv + db + shift),  1' q = right_offset; and A' q."""
         dv, q, pull = self._solve_blocks(right, shift)
         if not self._offset:
@@ -120,17 +120,16 @@ class NewtonSystem:
         response = self._response
         return dv + db * response[0], db, q + db * response[1], pull + db * response[2]
 
-    def _solve_blocks(self, right: Array, shift: Array | float) -> tuple[Array, Array, Array]:
+    def _solve_blocks(self, right: Array, shift: Array) -> tuple[Array, Array, Array]:
         """The same without the offset: dv, q and A' q."""
         if self._primal:
             reduced = right - self._operator.adjoint(self.curvature * shift)
             dv = dpotrs(self._factor, reduced.reshape(-1), lower=0)[0].reshape(right.shape)
             q = self.curvature * (self._operator.forward(dv) + shift)
             return dv, q, self._operator.adjoint(q)
-        arrays = self._operator.arrays
-        image = kernels.image(self._whitening, right, *arrays) + shift
-        q = self._root * dpotrs(self._factor, self._root * image, lower=1)[0]
-        dv, pull = kernels.answer(self._whitening, right, q, *arrays)
+        dv, q, pull = kernels.solved(
+            self._whitening, right, shift, self._root, self._factor.T, *self._operator.arrays
+        )
         return dv, q, pull
 
 
@@ -175,7 +174,3 @@ class SignedMaps:
     def adjoint(self, r: Array) -> Array:
         """A' r; r (n,), result (p, m)."""
         return np.asarray(kernels.adjoint(r, *self.arrays, self.maps.shape[1]))
-
-    def responses(self, r: Array) -> Array:
-        """T_i' r of every cell; result (C, p)."""
-        return np.dot(self.arrays[2], r).reshape(self.maps.shape[:2])

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap.solvers import wall_kernels
+
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
@@ -42,9 +44,7 @@ class NearWalls(NamedTuple):
     @classmethod
     def of(cls, index: Indices, normals: Array, signs: Mask) -> NearWalls:
         """Given which walls; normals (H, p) and the signs of the cells (C, H)."""
-        inward = normals[index]
-        inward[~np.take_along_axis(signs, index, axis=1)] *= -1.0
-        return cls(index, np.ascontiguousarray(inward.transpose(0, 2, 1)))
+        return cls(index, wall_kernels.inward(normals, signs, index))
 
     @classmethod
     def nearest(cls, normals: Array, signs: Mask, centres: Array) -> NearWalls:

@@ -117,11 +117,34 @@ def _products(w, primal, dual):
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def eliminated(eta, w, point, mu, primal, dual):
+def _right_side(share, pull, z, constant, kept, pushed, polar):
+    """share (pull + E' z) + E' constant + pushed - polar, (p, m); the last two may have no rows."""
+    result = np.empty_like(pull)
+    for a in range(pull.shape[0]):
+        for i in range(pull.shape[1]):
+            result[a, i] = share * pull[a, i]
+        if pushed.shape[0]:
+            for i in range(pull.shape[1]):
+                result[a, i] += pushed[a, i]
+        if polar.shape[0]:
+            for i in range(pull.shape[1]):
+                result[a, i] -= polar[a, i]
+    for j in range(kept.size):
+        a = kept[j]
+        for i in range(pull.shape[1]):
+            result[a, i] += share * z[j, i] + constant[j, i]
+    return result
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def eliminated(eta, w, point, mu, primal, dual, share, pull, z, kept, pushed, polar):
     """Constants of dz = constant - hessian dv and dt = head + ratio . dv that aim at complementarity `mu`.
 
     They solve lambda o (W^{-1} ds + W dz) = mu e - lambda o lambda - (W^{-1} ds') o (W dz') with dz_0 = 0, where
-    ds' and dz' are the predicted directions `primal` and `dual`, or have no columns. Result (q, m), (m,).
+    ds' and dz' are the predicted directions `primal` and `dual`, or have no columns. Shapes (q, m), (m,).
+
+    With them the right-hand side A'r + K' aim + E'(z + constant), less the share of A'r + K'l + E'z that is to remain,
+    for the blocks, (p, m); `pull` is A'r + K'l, `pushed` K' aim and `polar` K'l (which both may have no rows).
     """
     width, m = w.shape
     constant, head = np.empty((width - 1, m)), np.empty(m)
@@ -155,7 +178,7 @@ def eliminated(eta, w, point, mu, primal, dual):
     for j in range(1, width):
         for i in range(m):
             constant[j - 1, i] = -target[j, i] / eta[i] + along[i] * w[j, i]
-    return constant, head
+    return constant, head, _right_side(share, pull, z, constant, kept, pushed, polar)
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})

@@ -10,6 +10,19 @@ import numpy as np
 from numba import njit
 
 
+@njit(cache=True, error_model="numpy")
+def inward(normals, signs, which):
+    """Normals (H, p) of given walls (C, k), turned to the side where cells are, signs (C, H); result (C, p, k)."""
+    cells, k = which.shape
+    result = np.empty((cells, normals.shape[1], k))
+    for c in range(cells):
+        for j in range(k):
+            h = which[c, j]
+            for a in range(normals.shape[1]):
+                result[c, a, j] = normals[h, a] if signs[c, h] else -normals[h, a]
+    return result
+
+
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _slack_row(normals, c, v, i, row):
     """K v of block i, in cell c."""
@@ -53,15 +66,17 @@ def push(normals, cell, multipliers):
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def hessians(normals, cell, weights):
-    """K' diag(weights) K of every block, packed as in ``kernels``; weights (m, k), result (p (p + 1) / 2, m)."""
+def hessians(normals, cell, l, s):  # noqa: E741
+    """K' diag(l / s) K of every block, packed as in ``kernels``; l and s (m, k), result (p (p + 1) / 2, m)."""
     p, k = normals.shape[1:]
-    result, scaled = np.empty((p * (p + 1) // 2, cell.size)), np.empty(k)
+    result, scaled, weights = np.empty((p * (p + 1) // 2, cell.size)), np.empty(k), np.empty(k)
     for i in range(cell.size):
         c, position = cell[i], 0
+        for j in range(k):
+            weights[j] = l[i, j] / s[i, j]
         for a in range(p):
             for j in range(k):
-                scaled[j] = weights[i, j] * normals[c, a, j]
+                scaled[j] = weights[j] * normals[c, a, j]
             for b in range(a + 1):
                 total = 0.0
                 for j in range(k):
@@ -139,13 +154,14 @@ def stepped(normals, cell, s, ds, l, dl, length):  # noqa: E741
 
 
 @njit(cache=True, error_model="numpy")
-def crossed(before, after, share):
-    """Whether any slack, of any sign, has fallen to that share of what it was; both (m, H)."""
+def watched(v, normals, before, share):
+    """m . v for all walls, (m, H), and whether any has fallen to that share of what it was, of whatever sign."""
+    after = np.dot(v.T, normals.T)
     old, new = before.ravel(), after.ravel()
     count = 0
     for j in range(old.size):
         count += new[j] * old[j] <= share * old[j] * old[j]
-    return count > 0
+    return after, count > 0
 
 
 @njit(cache=True, error_model="numpy")
