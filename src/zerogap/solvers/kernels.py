@@ -172,6 +172,31 @@ def merged_factors(roots, cell, cells, p):
     return factors, True
 
 
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def whitened(factors, maps):
+    """L_i' T_i' of all cells, (C p, n); upper triangular L_i' (C, p, p), T_i' (C, p, n).
+
+    Rows are added in pairs. Batched products of BLAS took 1.3 to 2.3 times as long up to p = 20, and 0.9 times at 65.
+    """
+    cells, p, n = maps.shape
+    result = np.empty((cells * p, n))
+    for i in range(cells):
+        for a in range(p):
+            row, c = i * p + a, a + 1
+            if (p - a) % 2:
+                for j in range(n):
+                    result[row, j] = factors[i, a, a] * maps[i, a, j]
+            else:
+                for j in range(n):
+                    result[row, j] = factors[i, a, a] * maps[i, a, j] + factors[i, a, c] * maps[i, c, j]
+                c += 1
+            while c < p:
+                for j in range(n):
+                    result[row, j] += factors[i, a, c] * maps[i, c, j] + factors[i, a, c + 1] * maps[i, c + 1, j]
+                c += 2
+    return result
+
+
 @njit(cache=True, error_model="numpy")
 def weigh(gram, root):
     """Turn the upper triangle of S into that of I + diag(root) S diag(root); (n, n)."""

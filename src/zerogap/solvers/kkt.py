@@ -62,8 +62,8 @@ class NewtonSystem:
                 factors, positive = kernels.merged_factors(self._whitening, operator.cell, cells, p)
             if not positive:
                 raise np.linalg.LinAlgError("a block is not positive definite")
-            # S = (L' T')' (L' T') of all cells; batched products of BLAS beat a compiled triangular loop.
-            gram = dsyrk(1.0, np.matmul(factors, operator.maps).reshape(-1, n).T, lower=1)
+            # S = (L' T')' (L' T') of all cells.
+            gram = dsyrk(1.0, kernels.whitened(factors, operator.maps).T, lower=1)
             kernels.weigh(gram.T, self._root)
             self._factor = _factor(gram, lower=True)
         if offset:
