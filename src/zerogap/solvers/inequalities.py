@@ -21,6 +21,7 @@ from zerogap.solvers import kernels
 
 Array = NDArray[np.float64]
 
+
 @dataclass(eq=False)
 class Capped:
     """State: slacks `s`, multipliers `l`, violations `t` and their multipliers `u`; the direction is (ds, dl, dt).

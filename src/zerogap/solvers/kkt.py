@@ -127,9 +127,7 @@ class NewtonSystem:
             dv = dpotrs(self._factor, reduced.reshape(-1), lower=0)[0].reshape(right.shape)
             q = self.curvature * (self._operator.forward(dv) + shift)
             return dv, q, self._operator.adjoint(q)
-        dv, q, pull = kernels.solved(
-            self._whitening, right, shift, self._root, self._factor.T, *self._operator.arrays
-        )
+        dv, q, pull = kernels.solved(self._whitening, right, shift, self._root, self._factor.T, *self._operator.arrays)
         return dv, q, pull
 
 
