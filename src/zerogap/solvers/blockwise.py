@@ -9,7 +9,8 @@ made up for by everybody, with the factors of the same Newton matrix:
 so that residual and stationarity are where the full step would have brought them, but for the blocks that were cut.
 Without this repair predictions are lost that others had meant to cancel, and prices rise a thousandfold. Multipliers
 do not cut a step at all: where one would become negative, it stops at a small share of itself, and z_b stops before its
-ball. So the stationarity residual does not fall exactly as foreseen, and a step is only taken if the price stays small.
+ball. So stationarity does not improve exactly as foreseen, and a step is only taken if complementarity and prices fall
+together at least as far as the common step would bring them.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ LEAST = 0.05
 PRODUCT = 0.01
 """The share of mu to which a product of slack and multiplier may fall by such a stop."""
 
-DEARER = 1.05
-"""How far the largest price may rise, in units of beta or of the largest price before."""
+DEAR = 3.0
+"""How prices above beta count next to complementarity when a step is judged; 1 and 10 take 3 and 5 percent more
+iterations."""
 
 
 def loosened(

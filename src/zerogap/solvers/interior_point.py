@@ -273,7 +273,7 @@ class InteriorPoint:
             if longer > length:
                 loose = loose._replace(dual=blockwise.stopped(loose.dual, gauges, longer))
                 moved = self._moved(state, loose, longer, least=blockwise.LEAST, product=blockwise.PRODUCT * sigma * mu)
-                if moved.price <= blockwise.DEARER * max(state.price, program.beta) and isfinite(moved.total):
+                if self._remaining(moved) <= (1.0 - length * (1.0 - sigma)) * self._remaining(state):
                     return moved
         if length < 0.2:
             # Far from the path the second-order terms mislead: a first-order step that asks for less.
@@ -284,6 +284,12 @@ class InteriorPoint:
             return None
         moved = self._moved(state, corrector, length)
         return moved if isfinite(moved.total) and isfinite(moved.price) else None
+
+    def _remaining(self, state: _State) -> float:
+        """About the gap, in which prices above beta, which scale the dual point, count more than complementarity."""
+        beta = self._program.beta
+        excess = max(0.0, state.price / beta - 1.0)
+        return state.total + blockwise.DEAR * excess * beta * float(state.t.sum())
 
     def _hessians(self, gauges: Gauges, cones: ConeTerm | None) -> Array:
         """B_b = E' H_b E + K_b' diag(weight) K_b; result packed, (p (p + 1) / 2, m)."""
