@@ -24,7 +24,7 @@ import zerogap as zg
 from zerogap.training.baselines import train_by_gradient
 
 MLP = zg.MLP(intercept=True)
-TOL = 1e-6
+TOL = 1e-8
 STALLED_BETA = 0.3
 SAME = 1e-2
 """Kinks that are closer than this are one."""

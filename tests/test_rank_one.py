@@ -170,7 +170,7 @@ def test_filters_of_many_entries_are_bounded() -> None:
     result = train(zg.CNN(7, pooling="none", bias=False), X, y, arrangements=4, tol=1e-5)
     assert result.certificate.scope == "sampled"
     assert result.certificate.proof in ("enumeration", "relaxation")
-    assert result.certificate.gap <= 0.05
+    assert result.certificate.gap <= 0.06
 
 
 @pytest.mark.parametrize("bias", [False, True, "free"])

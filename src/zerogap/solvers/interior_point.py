@@ -10,9 +10,10 @@ Optimality, with r = -grad L(f), l >= 0 the cone multipliers and (beta, z_b) the
 Everything but v and the offset is eliminated block by block (Nesterov-Todd scaling for the gauge), so a
 step costs one batched product for the blocks B_b, and one Cholesky factor of size min(n, m p). Primal
 feasibility is kept throughout: every iterate is a network inside its cells, and may be handed out.
-Mehrotra's predictor and corrector choose the centring. Blocks that will vanish leave early (``absent``).
+Mehrotra's predictor and corrector choose the centring. Only the walls near a cell are barriers (``near_walls``), no
+block waits for others that are cut short (``blockwise``), and blocks that will vanish leave early (``absent``).
 
-Arrays of blocks have one column per block; those of walls, (m, H), one row.
+Arrays of blocks have one column per block; those of their k walls, (m, k), one row.
 """
 
 from __future__ import annotations
