@@ -155,9 +155,9 @@ def test_compiled_loops_agree_with_dense_algebra() -> None:
     assert np.allclose(first, ds)
     assert np.allclose(dl, aim - l - l / s * ds)
     assert shrink == pytest.approx(max(0.0, (-ds / s).max(), (-dl / l).max()))
-    moved, raised, polar, products = wall_kernels.stepped(N, cell, s, ds, l, dl, 0.3, 0.0, 0.0)
+    moved, raised, polar, products = wall_kernels.stepped(N, cell, s, ds, l, dl, 0.3)
     assert np.allclose(moved, s + 0.3 * ds)
-    assert np.allclose(raised, np.maximum(l + 0.3 * dl, 0.0))
+    assert np.allclose(raised, l + 0.3 * dl)
     assert np.allclose(polar, np.einsum("mkp,mk->pm", dense, raised))
     assert products == pytest.approx(float(np.sum(moved * raised)))
 

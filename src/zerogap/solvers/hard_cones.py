@@ -101,18 +101,10 @@ class HardCones:
         ds, dl, shrink = wall_kernels.answered(normals, cell, dv, self.s, self.l, aim)
         return (ds, dl), 1.0 / shrink if shrink > 0.0 else np.inf
 
-    def moved(
-        self,
-        direction: tuple[Array, ...],
-        length: float,
-        watched: Array | None = None,
-        *,
-        least: float = 0.0,
-        product: float = 0.0,
-    ) -> HardCones:
-        """The state after a step; multipliers keep a share `least` of what they are, and products `product`."""
+    def moved(self, direction: tuple[Array, ...], length: float, watched: Array | None = None) -> HardCones:
+        """The state after a step."""
         s, l, polar, products = wall_kernels.stepped(  # noqa: E741
-            self.near.normals, self.cell, self.s, direction[0], self.l, direction[1], length, least, product
+            self.near.normals, self.cell, self.s, direction[0], self.l, direction[1], length
         )
         return HardCones(self.walls, self.near, self.cell, s, l, polar, products, watched)
 

@@ -10,8 +10,8 @@ Optimality, with r = -grad L(f), l >= 0 the cone multipliers and (beta, z_b) the
 Everything but v and the offset is eliminated block by block (Nesterov-Todd scaling for the gauge), so a
 step costs one batched product for the blocks B_b, and one Cholesky factor of size min(n, m p). Primal
 feasibility is kept throughout: every iterate is a network inside its cells, and may be handed out.
-Mehrotra's predictor and corrector choose the centring. Only the walls near a cell are barriers (``near_walls``), no
-block waits for others that are cut short (``blockwise``), and blocks that will vanish leave early (``absent``).
+Mehrotra's predictor and corrector choose the centring. Only the walls near a cell are barriers (``near_walls``),
+and blocks that will vanish leave early (``absent``).
 
 Arrays of blocks have one column per block; those of their k walls, (m, k), one row.
 """
@@ -27,10 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zerogap.program import Program
-from zerogap.solvers import blockwise, kernels, second_order
+from zerogap.solvers import kernels, second_order
 from zerogap.solvers.absent import EXCESS, IDENTIFIED, NOTABLE, OVERDUE, SHARE, WORTHWHILE, Absent, vanishing
 from zerogap.solvers.cone_terms import NOTHING, ConeTerm, PenalisedCones
-from zerogap.solvers.directions import Direction, Gauges
 from zerogap.solvers.hard_cones import AllWalls, HardCones, scattered
 from zerogap.solvers.iterate import Iterate
 from zerogap.solvers.kkt import NewtonSystem, SignedMaps
@@ -244,7 +243,7 @@ class InteriorPoint:
     def _advance(self, state: _State) -> _State | None:
         """One predictor-corrector step, or None if no further progress can be made."""
         program, loss, cones = self._program, state.loss, state.cones
-        gauges = Gauges(*second_order.scaled(state.t, state.v, state.z, program.beta, self._kept))
+        gauges = _Gauges(*second_order.scaled(state.t, state.v, state.z, program.beta, self._kept))
         curvature = loss.linearise(0.0, None)[1]
         try:
             system = NewtonSystem(
@@ -269,13 +268,6 @@ class InteriorPoint:
         if corrector is None:
             return None
         length = min(1.0, 0.99 * corrector.longest)
-        if length < blockwise.CRAMPED and loss.exact and isinstance(cones, HardCones) and not self._free.size:
-            loose, longer = blockwise.loosened(corrector, gauges, cones, state.operator, system, self._kept)
-            if longer > length:
-                loose = loose._replace(dual=blockwise.stopped(loose.dual, gauges, longer))
-                moved = self._moved(state, loose, longer, least=blockwise.LEAST, product=blockwise.PRODUCT * sigma * mu)
-                if self._remaining(moved) <= (1.0 - length * (1.0 - sigma)) * self._remaining(state):
-                    return moved
         if length < 0.2:
             # Far from the path the second-order terms mislead: a first-order step that asks for less.
             attempt = self._direction(state, gauges, system, 0.8 * mu, 0.2, None)
@@ -286,13 +278,7 @@ class InteriorPoint:
         moved = self._moved(state, corrector, length)
         return moved if isfinite(moved.total) and isfinite(moved.price) else None
 
-    def _remaining(self, state: _State) -> float:
-        """About the gap, in which prices above beta, which scale the dual point, count more than complementarity."""
-        beta = self._program.beta
-        excess = max(0.0, state.price / beta - 1.0)
-        return state.total + blockwise.DEAR * excess * beta * float(state.t.sum())
-
-    def _hessians(self, gauges: Gauges, cones: ConeTerm | None) -> Array:
+    def _hessians(self, gauges: _Gauges, cones: ConeTerm | None) -> Array:
         """B_b = E' H_b E + K_b' diag(weight) K_b; result packed, (p (p + 1) / 2, m)."""
         if cones is not None:
             hessians = cones.hessians()
@@ -310,12 +296,12 @@ class InteriorPoint:
     def _direction(
         self,
         state: _State,
-        gauges: Gauges,
+        gauges: _Gauges,
         system: NewtonSystem,
         mu: float,
         reduction: float,
-        predictor: Direction | None,
-    ) -> Direction | None:
+        predictor: _Direction | None,
+    ) -> _Direction | None:
         """The Newton direction that aims at complementarity `mu` and removes a share of the residual.
 
         The second-order terms are those of the predictor, if there is one.
@@ -350,11 +336,9 @@ class InteriorPoint:
             changes, room = cones.respond(dv, aim, mu, slacks)
         margins = loss.direction(df, image, mu, margins)
         longest = min(1.0 / shrink if shrink > 0.0 else np.inf, room, loss.longest(margins))
-        return Direction(dv, db, df, cone, dual, changes, margins, reduction, longest)
+        return _Direction(dv, db, df, cone, dual, changes, margins, reduction, longest)
 
-    def _moved(
-        self, state: _State, direction: Direction, length: float, *, least: float = 0.0, product: float = 0.0
-    ) -> _State:
+    def _moved(self, state: _State, direction: _Direction, length: float) -> _State:
         cones, absent, near = state.cones, state.absent, None
         step = direction.dv, state.t, direction.cone, state.z, direction.dual
         v, t, z = kernels.moved(length, state.v, *step)
@@ -367,7 +351,7 @@ class InteriorPoint:
                 near = cones.near.joined(entering, cones.walls.normals, cones.walls.signs)
                 v, t, z = kernels.moved(length, state.v, *step)
                 after, _ = cones.watching(v)
-            cones = cones.moved(direction.slacks, length, after, least=least, product=product)
+            cones = cones.moved(direction.slacks, length, after)
             if near is not None:
                 cones = cones.joined(near, cones.complementarity() / cones.count)
                 absent = absent.widened()
@@ -418,3 +402,27 @@ class InteriorPoint:
             pull=np.take(state.pull, stay, axis=1),
             total=self._total(v, t, z, cones, state.loss),
         )
+
+
+class _Gauges(NamedTuple):
+    """The second-order cones of one iteration, from ``second_order.scaled``."""
+
+    primal: Array  # (1 + q, m): t, E v
+    dual: Array  # (1 + q, m): beta, z
+    size_primal: Array  # their determinants, (m,)
+    size_dual: Array
+    eta: Array  # the scaling, and its point
+    w: Array
+    point: Array
+
+
+class _Direction(NamedTuple):
+    dv: Array  # (p, m)
+    offset: float
+    df: Array  # (n,), with what absent blocks walk
+    cone: Array  # (1 + q, m): dt, E dv
+    dual: Array  # (1 + q, m): 0, dz
+    slacks: tuple[Array, ...]
+    margins: tuple[Array, ...]
+    reduction: float  # the share of the residual that a full step removes
+    longest: float

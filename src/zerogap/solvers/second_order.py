@@ -182,16 +182,17 @@ def eliminated(eta, w, point, mu, primal, dual, share, pull, z, kept, pushed, po
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def shrinkages(x, size, direction):
-    """The least 1 / step that keeps each interior point x, of determinants `size`, in its cone (0: any does), (m,)."""
+def _shrinkage(x, size, direction):
+    """The least 1 / step that keeps interior points x, of determinants `size`, in their cones (0: any step does)."""
     width, m = x.shape
-    square, b, shrink = np.zeros(m), np.empty(m), np.zeros(m)
+    square, b = np.zeros(m), np.empty(m)
     for i in range(m):
         b[i] = x[0, i] * direction[0, i]
     for j in range(1, width):
         for i in range(m):
             square[i] += direction[j, i] * direction[j, i]
             b[i] -= x[j, i] * direction[j, i]
+    shrink = 0.0
     for i in range(m):
         length = np.sqrt(square[i])
         a = (direction[0, i] - length) * (direction[0, i] + length)
@@ -199,8 +200,8 @@ def shrinkages(x, size, direction):
         # The first positive root of a q^2 + 2 b q + c, in the form that does not cancel.
         inside = b[i] * b[i] - a * c
         if inside >= 0.0 and (a < 0.0 or b[i] < 0.0):
-            shrink[i] = max(shrink[i], (np.sqrt(inside) - b[i]) / c)
-        shrink[i] = max(shrink[i], -direction[0, i] / x[0, i])
+            shrink = max(shrink, (np.sqrt(inside) - b[i]) / c)
+        shrink = max(shrink, -direction[0, i] / x[0, i])
     return shrink
 
 
@@ -224,4 +225,4 @@ def directions(s, d, size_s, size_d, eta, w, constant, head, dv, kept):
     for j in range(1, width):
         for i in range(m):
             dual[j, i] = constant[j - 1, i] - (primal[j, i] - along[i] * w[j, i]) / (eta[i] * eta[i])
-    return primal, dual, max(shrinkages(s, size_s, primal).max(), shrinkages(d, size_d, dual).max())
+    return primal, dual, max(_shrinkage(s, size_s, primal), _shrinkage(d, size_d, dual))

@@ -138,44 +138,15 @@ def answered(normals, cell, dv, s, l, aim):  # noqa: E741
     return first, second, worst.max()
 
 
-@njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
-def rooms(s, ds):
-    """The largest -ds / s of every block, at least 0; (m, k), result (m,)."""
-    result, row = np.empty(s.shape[0]), np.empty(s.shape[1])
-    for i in range(s.shape[0]):
-        for j in range(row.size):
-            row[j] = -ds[i, j] / s[i, j]
-        result[i] = max(0.0, row.max())
-    return result
-
-
-@njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
-def adapted(normals, cell, share, dv, s, ds, l, dl):  # noqa: E741
-    """share ds + K dv, dl - (l / s) K dv, and the largest -ds / s of the former, at least 0; share (m,), dv (p, m)."""
-    first, second, row = np.empty_like(s), np.empty_like(s), np.empty(s.shape[1])
-    worst = np.zeros(s.shape[1])
-    for i in range(cell.size):
-        _slack_row(normals, cell[i], dv, i, row)
-        for j in range(row.size):
-            inverse = 1.0 / s[i, j]
-            first[i, j] = share[i] * ds[i, j] + row[j]
-            second[i, j] = dl[i, j] - l[i, j] * inverse * row[j]
-            worst[j] = max(worst[j], -first[i, j] * inverse)
-    return first, second, worst.max()
-
-
 @njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def stepped(normals, cell, s, ds, l, dl, length, least, product):  # noqa: E741
-    """s + length ds, l + length dl, K' of the latter, and the sum of the products of both.
-
-    Multipliers fall to no less than a share `least` of theirs, and of products of `product`.
-    """
+def stepped(normals, cell, s, ds, l, dl, length):  # noqa: E741
+    """s + length ds, l + length dl, K' of the latter, and the sum of the products of both."""
     first, second, row = np.empty_like(s), np.empty_like(s), np.empty(s.shape[1])
     pushed, total = np.empty((normals.shape[1], cell.size)), 0.0
     for i in range(cell.size):
         for j in range(row.size):
+            row[j] = l[i, j] + length * dl[i, j]
             first[i, j] = s[i, j] + length * ds[i, j]
-            row[j] = max(l[i, j] + length * dl[i, j], max(least * l[i, j], product / first[i, j]))
             second[i, j] = row[j]
             total += first[i, j] * row[j]
         _push_row(normals, cell[i], row, i, pushed)
