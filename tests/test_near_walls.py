@@ -35,6 +35,7 @@ def test_the_nearest_walls_are_taken() -> None:
     normals, signs, centres = program.walls.normals, program.cells.signs, program.cells.centres
     near = NearWalls.nearest(normals, signs, centres)
     k = near_walls.PER_DIMENSION * normals.shape[1]
+    assert k % near_walls.LANES == 0
     assert near.which.shape == (signs.shape[0], k)
     distances = np.abs(centres @ normals.T)
     expected = np.sort(distances, axis=1)[:, :k]

@@ -27,6 +27,10 @@ With 6 the iterations are as many, with 7 some more; with 4, walls have to join 
 """
 
 
+LANES = 4
+"""Walls come in multiples of what one instruction works on: 28 instead of 25 are 4 percent faster."""
+
+
 class NearWalls(NamedTuple):
     """k of the H walls for each of C cells.
 
@@ -49,7 +53,7 @@ class NearWalls(NamedTuple):
     @classmethod
     def nearest(cls, normals: Array, signs: Mask, centres: Array) -> NearWalls:
         """Those nearest to centres (C, p)."""
-        count = PER_DIMENSION * normals.shape[1]
+        count = -(-PER_DIMENSION * normals.shape[1] // LANES) * LANES
         if count >= normals.shape[0]:
             return cls.of(np.tile(np.arange(normals.shape[0]), (centres.shape[0], 1)), normals, signs)
         distances = np.abs(centres @ normals.T)
