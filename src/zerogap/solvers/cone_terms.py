@@ -6,6 +6,7 @@ Hard cones are in ``hard_cones``. Here are those that may be left at a price, rh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from zerogap.solvers.inequalities import Capped
 
 Array = NDArray[np.float64]
-Indices = NDArray[np.intp]
 
 NOTHING = np.empty((0, 0))
 
@@ -67,6 +67,8 @@ class PenalisedCones:
         The cell of each block. Slacks and multipliers carry these signs, so that K is one matrix for all.
     caps : (H,) float64
         The largest multipliers.
+    outer : (H, p (p + 1) / 2) float64
+        The packed outer products of the normals.
     state : Capped
         Of shape (m, H).
     """
@@ -74,18 +76,21 @@ class PenalisedCones:
     normals: Array
     signs: Array
     caps: Array
+    outer: Array
     state: Capped
 
     @classmethod
     def start(cls, normals: Array, signs: Array, caps: Array, v: Array, mu: float) -> PenalisedCones:
         """On the central path at blocks v (p, m)."""
-        return cls(normals, signs, caps, Capped.start(v.T @ normals.T, signs * caps, mu))
+        lower = np.tril_indices(normals.shape[1])
+        outer = normals[:, lower[0]] * normals[:, lower[1]]
+        return cls(normals, signs, caps, outer, Capped.start(v.T @ normals.T, signs * caps, mu))
 
     @property
     def count(self) -> int:
         return self.state.count
 
-    @property
+    @cached_property
     def polar(self) -> Array:
         return np.asarray(np.dot(self.normals.T, self.state.l.T))
 
@@ -97,9 +102,7 @@ class PenalisedCones:
         return float(np.sum(below @ self.caps))
 
     def hessians(self) -> Array:
-        lower = np.tril_indices(self.normals.shape[1])
-        outer = self.normals[:, lower[0]] * self.normals[:, lower[1]]
-        return np.asarray(np.dot(outer.T, self.state.weights().T))
+        return np.asarray(np.dot(self.outer.T, self.state.weights().T))
 
     def aim(self, mu: float, predicted: tuple[Array, ...] | None) -> tuple[Array, Array]:
         aim = self.state.aim(mu, predicted)
@@ -111,7 +114,7 @@ class PenalisedCones:
         return self.state.respond(np.dot(dv.T, self.normals.T), aim, mu, predicted)
 
     def moved(self, direction: tuple[Array, ...], length: float) -> PenalisedCones:
-        return PenalisedCones(self.normals, self.signs, self.caps, self.state.moved(direction, length))
+        return PenalisedCones(self.normals, self.signs, self.caps, self.outer, self.state.moved(direction, length))
 
     def multipliers(self) -> Array:
         return np.abs(self.state.l)

@@ -163,8 +163,8 @@ def recover(program: Program, x: Array, z: Array, iterations: int) -> Iterate | 
     largest = program.beta / price if price > 0.0 else np.inf
     dual = program.loss.dual_value(program.loss.best_scale(residual, largest) * residual)
     primal = program.primal(blocks, offset)
-    walls = None if multipliers is None else lambda: multipliers
-    return Iterate(blocks, offset, residual, walls, primal, dual, 2.0 * iterations + 2.0)
+    compute = None if multipliers is None else lambda: multipliers
+    return Iterate(blocks, offset, residual, compute, primal, dual, 2.0 * iterations + 2.0)
 
 
 def inside(program: Program, blocks: Array) -> Array:

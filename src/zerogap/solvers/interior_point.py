@@ -57,8 +57,8 @@ PATIENCE = 15
 CONE_WEIGHT = 0.3
 """Complementarity target of a block's gauge, in units of its number of near walls times mu.
 
-With equal targets a block of thousands of walls hugs the boundary of its second-order cone, and steps
-stay short: digits with 3 x 3 patches then stall at a gap of 0.8 instead of converging in 60 steps.
+With equal targets a block of many walls hugs the boundary of its second-order cone, and steps stay short: when all
+walls were barriers, digits with 3 x 3 patches stalled at a gap of 0.8.
 """
 
 

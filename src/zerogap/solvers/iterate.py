@@ -23,7 +23,7 @@ class Iterate:
     offset : float, or (C,) for C outputs, whose residual is (n, C)
     residual : (n,) float64
         Dual proposal r; only the referee decides what it proves.
-    walls : callable or None
+    compute_multipliers : callable or None
         Computes ``multipliers``, which not every caller wants.
     primal, dual : float
         Objective of the blocks and the solver's own unproved dual value.
@@ -34,7 +34,7 @@ class Iterate:
     blocks: Array
     offset: Any
     residual: Array
-    walls: Callable[[], Array] | None
+    compute_multipliers: Callable[[], Array] | None
     primal: float
     dual: float
     passes: float
@@ -42,7 +42,7 @@ class Iterate:
     @property
     def multipliers(self) -> Array | None:
         """Cone multipliers per unit wall normal, (families, P, H)."""
-        return None if self.walls is None else self.walls()
+        return None if self.compute_multipliers is None else self.compute_multipliers()
 
     @property
     def gap(self) -> float:
