@@ -74,15 +74,13 @@ class Program:
         n, K, _ = self.rows.matrix.shape
         return CellOperator(self.rows, activity.reshape(-1, n, K))
 
-    def transposed_maps(self) -> Array:
-        """T_i' of all cells, contiguous, (P, p, n)."""
-        operator, (n, K, p) = self.operator, self.rows.matrix.shape
+    def transposed_maps(self) -> tuple[Array, NDArray[np.bool_]]:
+        """T_i' of all cells, (P, p, n), and an activity (0, n); with one row per sample X', (1, p, n), and D, (P, n)."""
+        operator, (n, K, _) = self.operator, self.rows.matrix.shape
         if K > 1:
-            return np.ascontiguousarray(np.asarray(operator.blocks()).transpose(1, 2, 0))
-        maps = np.empty((self.cells.count, p, n))
-        columns = np.ascontiguousarray(self.rows.matrix[:, 0].T) * self.rows.scale
-        np.multiply(operator.activity.transpose(0, 2, 1), columns, out=maps)
-        return maps
+            blocks = np.asarray(operator.blocks())
+            return np.ascontiguousarray(blocks.transpose(1, 2, 0)), np.zeros((0, n), dtype=bool)
+        return np.ascontiguousarray(self.rows.matrix.transpose(1, 2, 0)) * self.rows.scale, operator.activity[:, :, 0]
 
     @cached_property
     def row_weights(self) -> Array:

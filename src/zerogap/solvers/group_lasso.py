@@ -52,8 +52,9 @@ class GroupLasso(Program):
         super().__init__(Rows(nothing), find_walls(nothing[:, 0]), cells, gauge, loss, beta, 0.0, offset)
         self.__dict__["operator"] = _Given(np.ascontiguousarray(values.transpose(0, 2, 1)))
 
-    def transposed_maps(self) -> Array:
-        return np.ascontiguousarray(self.operator.blocks().transpose(1, 2, 0))
+    def transposed_maps(self) -> tuple[Array, NDArray[np.bool_]]:
+        maps = np.asarray(self.operator.blocks())
+        return np.ascontiguousarray(maps.transpose(1, 2, 0)), np.zeros((0, maps.shape[0]), dtype=bool)
 
 
 def group_lasso(

@@ -26,21 +26,26 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from zerogap.arrangements.centres import unit
 from zerogap.program import Program
-from zerogap.solvers import kernels, second_order
+from zerogap.solvers import kernels, map_kernels, second_order
 from zerogap.solvers.absent import EXCESS, IDENTIFIED, NOTABLE, OVERDUE, SHARE, WORTHWHILE, Absent, vanishing
 from zerogap.solvers.cone_terms import NOTHING, ConeTerm, PenalisedCones
 from zerogap.solvers.hard_cones import AllWalls, HardCones, scattered
 from zerogap.solvers.iterate import Iterate
-from zerogap.solvers.kkt import NewtonSystem, SignedMaps
+from zerogap.solvers.kkt import NewtonSystem
 from zerogap.solvers.loss_terms import LossTerm, loss_term
+from zerogap.solvers.maps import CellMaps, SignedMaps
 from zerogap.solvers.near_walls import NearWalls
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
+SPENT = 2.0
+"""The starting blocks' gauges, in units of the loss of the zero network times the cubic root of beta over prices."""
+
 CENTRING = 10.0
-"""Start this far above the balanced central path: 1 stalls on the hinge loss, 100 costs more steps."""
+"""Penalised cones start this far above the balanced central path: their kept centres are those of all walls."""
 
 RESIDUAL = 0.03
 """The start is also centred for this share of the average ||T_i' r||, where that exceeds beta.
@@ -95,7 +100,7 @@ class InteriorPoint:
         p = program.rows.dimension
         families, cells, _ = program.shape
         cell, sign = np.tile(np.arange(cells), families), np.repeat(program.families, cells)
-        self._everyone = SignedMaps(program.transposed_maps(), cell, sign)
+        self._everyone = SignedMaps(CellMaps(*program.transposed_maps()), cell, sign)
         self._capped = 0.0 < program.cone_penalty < np.inf
         self._walls, self._near, near = None, None, 0
         if program.cone_penalty > 0.0 and program.walls.count:
@@ -150,20 +155,28 @@ class InteriorPoint:
         constant = program.loss.best_constant() if program.offset else 0.0
         f = np.full(program.rows.samples, constant)
         scale = max(program.loss.value(f), 1e-300)
-        # Blocks that together spend the loss of the zero network on their gauges, unless beta is so small
-        # that each would then overshoot the targets by itself.
-        centres = np.tile(program.cells.centres, (families, 1)).T
-        centres = np.ascontiguousarray(centres / np.linalg.norm(centres, axis=0))
-        effects = np.matmul(centres.T[:cells, None], everyone.maps)
+        centres = unit(program.cells.centres)
+        if self._near is not None and self._walls is not None:
+            centres = self._near.centred(centres, self._walls.normals, self._walls.signs)
+        gradient = program.loss.gradient(f)
+        price = float(np.linalg.norm(everyone.adjoint(gradient), axis=0).mean())
+        # Blocks that together spend about the optimal value on their gauges: the loss of the zero network where beta
+        # is close to the prices, less where it is far below. No block may overshoot the targets by itself.
+        share = 1.0 if self._capped else min(1.0, SPENT * float(np.cbrt(program.beta / max(price, 1e-300))))
+        length = share * scale / (program.beta * families * cells)
+        effects = everyone.maps.predictions(centres)
         effect = float(np.sqrt(np.vdot(effects, effects) / cells))
-        wanted = float(np.linalg.norm(program.loss.gradient(f) / program.loss.weights))
-        length = scale / (program.beta * families * cells)
         if effect > 0.0:
-            length = min(length, OVERSHOOT * wanted / effect)
-        v = np.zeros_like(centres) if program.cone_penalty == 0.0 else length * centres
-        price = float(np.linalg.norm(everyone.adjoint(program.loss.gradient(f)), axis=0).mean())
-        # With CENTRING = 1 the analytic centre balances the gauge, K' l = beta v / ||v||.
-        mu = CENTRING * max(program.beta, RESIDUAL * price) * length / max(self._barriers, 1)
+            length = min(length, OVERSHOOT * float(np.linalg.norm(gradient / program.loss.weights)) / effect)
+        # The centres balance the gauge, K' l = beta v / ||v||.
+        mu = max(program.beta, RESIDUAL * price) * length / max(self._barriers, 1)
+        if self._capped:
+            mu *= CENTRING
+        elif not program.loss.smooth:
+            # Multipliers of the loss start near their caps if mu is far below these, and stay there for long.
+            enlarged = max(1.0, float(program.loss.weights.mean()) / mu)
+            length, mu = enlarged * length, enlarged * mu
+        v = (0.0 if program.cone_penalty == 0.0 else length) * np.tile(centres.T, (1, families))
         t = second_order.central_heights(kernels.norms(v, self._kept), program.beta, self._weight * mu)
         z = -program.beta * v[self._kept] / t
         cones: ConeTerm | None = None
@@ -194,11 +207,11 @@ class InteriorPoint:
         polar = NOTHING if cones is None else cones.polar
         cell, sign = everyone.cell[present], everyone.sign[present]
         pull, price, responses = kernels.pulled(
-            loss.residual, cell, sign, everyone.arrays[2], v.shape[0], polar, self._kept
+            loss.residual, cell, sign, *everyone.maps.arrays, v.shape[0], polar, self._kept
         )
         total = self._total(v, t, z, cones, loss)
         if absent.members.size:
-            gradient = kernels.spread(responses, everyone.cell[absent.members], everyone.sign[absent.members])
+            gradient = map_kernels.spread(responses, everyone.cell[absent.members], everyone.sign[absent.members])
             # Prices may be higher by what costs the dual value little beside the gap, which is about `total`.
             limit = max(self._program.beta, price) * (1.0 + EXCESS * total / (self._program.beta * float(t.sum())))
             near = cones.near if isinstance(cones, HardCones) else None
@@ -288,8 +301,7 @@ class InteriorPoint:
         kernels.add_gauges(hessians, gauges.eta, gauges.w, self._kept)
         if cones is None and self._free.size:
             # A proximal term for the free coordinates of gated blocks, which nothing else holds.
-            maps = self._everyone.maps[:, self._free]
-            size = np.einsum("ipn,ipn->p", maps, maps) + 1e-300
+            size = self._everyone.maps.squares()[self._free] + 1e-300
             hessians[self._free * (self._free + 3) // 2] += (1e-7 * size / self._program.cells.count)[:, None]
         return hessians
 
@@ -382,7 +394,8 @@ class InteriorPoint:
         if gone.size <= SHARE * leave.size or gone.size * self._work < WORTHWHILE:
             return state
         members, v = state.present[gone], np.take(state.v, gone, axis=1)
-        image = kernels.forward(v, self._everyone.cell[members], self._everyone.sign[members], self._everyone.arrays[2])
+        cell, sign = self._everyone.cell[members], self._everyone.sign[members]
+        image = map_kernels.forward(v, cell, sign, *self._everyone.maps.arrays)
         leaving = Absent(members, v, image, np.zeros((gone.size, 0)), np.zeros_like(v))
         cones = state.cones
         if isinstance(cones, HardCones):

@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from zerogap.solvers.map_kernels import adjoint, forward, responses, spread
+
 JITTERS = (0.0, 1e-14, 1e-12, 1e-10)
 """Shares of a unit diagonal that are added, one after the other, until a Cholesky factor exists."""
 
@@ -172,38 +174,16 @@ def merged_factors(roots, cell, cells, p):
     return factors, True
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
-def whitened(factors, maps):
-    """L_i' T_i' of all cells, (C p, n); upper triangular L_i' (C, p, p), T_i' (C, p, n).
-
-    Rows are added in pairs. Batched products of BLAS took 1.3 to 2.3 times as long up to p = 20, and 0.9 times at 65.
-    """
-    cells, p, n = maps.shape
-    result = np.empty((cells * p, n))
-    for i in range(cells):
-        for a in range(p):
-            row, c = i * p + a, a + 1
-            if (p - a) % 2:
-                for j in range(n):
-                    result[row, j] = factors[i, a, a] * maps[i, a, j]
-            else:
-                for j in range(n):
-                    result[row, j] = factors[i, a, a] * maps[i, a, j] + factors[i, a, c] * maps[i, c, j]
-                c += 1
-            while c < p:
-                for j in range(n):
-                    result[row, j] += factors[i, a, c] * maps[i, c, j] + factors[i, a, c + 1] * maps[i, c + 1, j]
-                c += 2
-    return result
-
-
 @njit(cache=True, error_model="numpy")
-def weigh(gram, root):
-    """Turn the upper triangle of S into that of I + diag(root) S diag(root); (n, n)."""
-    for i in range(root.size):
-        for j in range(i, root.size):
-            gram[i, j] *= root[i] * root[j]
-        gram[i, i] += 1.0
+def weighted(gram, root):
+    """The lower triangle of I + diag(root) S diag(root), (n, n), given that of S in an array that may be larger."""
+    n = root.size
+    result = np.empty((n, n))
+    for i in range(n):
+        for j in range(i + 1):
+            result[i, j] = gram[i, j] * root[i] * root[j]
+        result[i, i] += 1.0
+    return result
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -242,64 +222,31 @@ def apply_blocks(packed, v):
     return result
 
 
-@njit(cache=True, error_model="numpy")
-def merge(v, cell, sign, cells):
-    """The sum of sign v over the blocks of each cell; v (p, m), result (cells, p)."""
-    result = np.zeros((cells, v.shape[0]))
-    for a in range(v.shape[0]):
-        for i in range(cell.size):
-            result[cell[i], a] += sign[i] * v[a, i]
-    return result
-
-
-@njit(cache=True, error_model="numpy")
-def spread(g, cell, sign):
-    """The adjoint of ``merge``; g (cells, p), result (p, m)."""
-    result = np.empty((g.shape[1], cell.size))
-    for a in range(g.shape[1]):
-        for i in range(cell.size):
-            result[a, i] = sign[i] * g[cell[i], a]
-    return result
-
-
-@njit(cache=True, error_model="numpy")
-def forward(v, cell, sign, matrix):
-    """A v; v (p, m), `matrix` (C p, n) the stacked T_i', result (n,)."""
-    cells = matrix.shape[0] // v.shape[0]
-    return np.dot(merge(v, cell, sign, cells).ravel(), matrix)
-
-
-@njit(cache=True, error_model="numpy")
-def adjoint(r, cell, sign, matrix, p):
-    """A' r; r (n,), result (p, m)."""
-    return spread(np.dot(matrix, r).reshape((-1, p)), cell, sign)
-
-
 @njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def triangular(upper, b):
-    """Solve U'U x = b in place; U (n, n) upper triangular."""
+def triangular(lower, b):
+    """Solve L L' x = b in place; L (n, n) lower triangular."""
     n = b.size
     for i in range(n):
-        b[i] /= upper[i, i]
-        for j in range(i + 1, n):
-            b[j] -= upper[i, j] * b[i]
-    for i in range(n - 1, -1, -1):
         total = 0.0
-        for j in range(i + 1, n):
-            total += upper[i, j] * b[j]
-        b[i] = (b[i] - total) / upper[i, i]
+        for j in range(i):
+            total += lower[i, j] * b[j]
+        b[i] = (b[i] - total) / lower[i, i]
+    for i in range(n - 1, -1, -1):
+        b[i] /= lower[i, i]
+        for j in range(i):
+            b[j] -= lower[i, j] * b[i]
 
 
 @njit(cache=True, error_model="numpy")
-def solved(roots, right, shift, root, upper, cell, sign, matrix):
-    """dv = B^{-1} (g - A'q), q = W (A dv + shift) and A'q, given U'U = I + W^{1/2} S W^{1/2}; g (p, m), shift (n,)."""
-    q = forward(solve_blocks(roots, right), cell, sign, matrix)
+def solved(roots, right, shift, root, lower, cell, sign, matrix, activity):
+    """dv = B^{-1} (g - A'q), q = W (A dv + shift) and A'q, given L L' = I + W^{1/2} S W^{1/2}; g (p, m), shift (n,)."""
+    q = forward(solve_blocks(roots, right), cell, sign, matrix, activity)
     for j in range(q.size):
         q[j] = root[j] * (q[j] + shift[j])
-    triangular(upper, q)
+    triangular(lower, q)
     for j in range(q.size):
         q[j] *= root[j]
-    pull = adjoint(q, cell, sign, matrix, right.shape[0])
+    pull = adjoint(q, cell, sign, matrix, activity, right.shape[0])
     rest = np.empty_like(pull)
     for a in range(rest.shape[0]):
         for i in range(rest.shape[1]):
@@ -308,9 +255,9 @@ def solved(roots, right, shift, root, upper, cell, sign, matrix):
 
 
 @njit(cache=True, error_model="numpy")
-def checked(packed, right, dv, pull, q, curvature, move, cell, sign, matrix):
+def checked(packed, right, dv, pull, q, curvature, move, cell, sign, matrix, activity):
     """A dv + move, the errors g - B dv - A'q and A dv + move - q / w, and whether they are negligible."""
-    df, residual, mismatch = forward(dv, cell, sign, matrix), apply_blocks(packed, dv), np.empty(q.size)
+    df, residual, mismatch = forward(dv, cell, sign, matrix, activity), apply_blocks(packed, dv), np.empty(q.size)
     sizes = np.zeros(4)
     for a in range(dv.shape[0]):
         for i in range(dv.shape[1]):
@@ -347,18 +294,18 @@ def moved(length, v, dv, t, cone, z, dual):
 
 
 @njit(cache=True, error_model="numpy")
-def pulled(r, cell, sign, matrix, p, polar, kept):
+def pulled(r, cell, sign, matrix, activity, p, polar, kept):
     """A' r + K' l of every block, the largest ||E .||, and T_i' r of all cells, (C, p).
 
-    r (n,), `matrix` (C p, n) the stacked T_i'; K' l (p, m) may have no rows.
+    r (n,); K' l (p, m) may have no rows.
     """
-    responses = np.dot(matrix, r).reshape((-1, p))
-    result = spread(responses, cell, sign)
+    gradients = responses(r, matrix, activity, p)
+    result = spread(gradients, cell, sign)
     if polar.shape[0]:
         for a in range(result.shape[0]):
             for i in range(result.shape[1]):
                 result[a, i] += polar[a, i]
-    return result, norms(result, kept).max(), responses
+    return result, norms(result, kept).max(), gradients
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})

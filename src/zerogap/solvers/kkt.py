@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from zerogap.solvers import kernels
+from zerogap.solvers.maps import SignedMaps
 
 Array = NDArray[np.float64]
 
@@ -55,17 +55,14 @@ class NewtonSystem:
             blocks, (row, column) = normal.reshape(p, m, p, m), np.tril_indices(p)
             block = np.arange(m)
             blocks[row[:, None], block, column[:, None], block] += hessians
-            self._factor = _factor(normal.T, lower=False)
+            self._factor = _factor(normal.T)
         else:
             self._whitening, positive = kernels.inverse_roots(hessians, p)
             if positive:
                 factors, positive = kernels.merged_factors(self._whitening, operator.cell, cells, p)
             if not positive:
                 raise np.linalg.LinAlgError("a block is not positive definite")
-            # S = (L' T')' (L' T') of all cells.
-            gram = dsyrk(1.0, kernels.whitened(factors, operator.maps).T, lower=1)
-            kernels.weigh(gram.T, self._root)
-            self._factor = _factor(gram, lower=True)
+            self._factor = _factor(kernels.weighted(operator.maps.gram(factors), self._root).T)
         if offset:
             # The response to a unit offset; 1' q of it is the Schur complement.
             zero = np.zeros((p, m))
@@ -131,44 +128,9 @@ class NewtonSystem:
         return dv, q, pull
 
 
-def _factor(matrix: Array, *, lower: bool) -> Array:
-    """Cholesky factor of one triangle of a symmetric matrix in column-major order, which it overwrites."""
-    factor, info = dpotrf(matrix, lower=lower, clean=0, overwrite_a=1)
+def _factor(matrix: Array) -> Array:
+    """Cholesky factor U'U of the upper triangle of a symmetric matrix in column-major order, which it overwrites."""
+    factor, info = dpotrf(matrix, lower=0, clean=0, overwrite_a=1)
     if info:
         raise np.linalg.LinAlgError("the Newton matrix is not positive definite")
     return np.asarray(factor)
-
-
-class SignedMaps:
-    """A = [+-T_i ...] over blocks of given cells and signs, applied without being formed.
-
-    Parameters
-    ----------
-    maps : (C, p, n) float64
-        The transposed T_i, contiguous.
-    cell : (m,) intp
-        The cell of each block.
-    sign : (m,) float64
-        Its output sign.
-    """
-
-    def __init__(self, maps: Array, cell: NDArray[np.intp], sign: Array) -> None:
-        self.maps, self.cell, self.sign = maps, cell, sign
-        self.arrays = cell, sign, maps.reshape(-1, maps.shape[2])  # for the compiled products
-
-    def take(self, blocks: NDArray[np.intp]) -> SignedMaps:
-        """Those of some blocks, with the maps of their cells only."""
-        cells, cell = np.unique(self.cell[blocks], return_inverse=True)
-        return SignedMaps(self.maps[cells], cell, self.sign[blocks])
-
-    def stacked(self) -> Array:
-        """A' itself, (p, m, n)."""
-        return np.asarray((self.maps[self.cell] * self.sign[:, None, None]).transpose(1, 0, 2))
-
-    def forward(self, v: Array) -> Array:
-        """A v; v (p, m), result (n,)."""
-        return np.asarray(kernels.forward(v, *self.arrays))
-
-    def adjoint(self, r: Array) -> Array:
-        """A' r; r (n,), result (p, m)."""
-        return np.asarray(kernels.adjoint(r, *self.arrays, self.maps.shape[1]))
