@@ -153,6 +153,26 @@ def stepped(normals, cell, s, ds, l, dl, length):  # noqa: E741
     return first, second, pushed, total
 
 
+@njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz", "contract"})
+def centring_step(normals, u, du, s, l):  # noqa: E741
+    """Move points u (p, C), their slacks and multipliers (C, k) towards s l = 1 in place, every cell as far as it can.
+
+    ds = K du, dl = 1 / s - l (1 + ds / s); at most 0.9 of the way to where one of them vanishes.
+    """
+    ds, falls = np.empty(s.shape[1]), np.empty(s.shape[1])
+    for i in range(s.shape[0]):
+        _slack_row(normals, i, du, i, ds)
+        for j in range(ds.size):
+            share = ds[j] / s[i, j]
+            falls[j] = max(-share, 1.0 + share - 1.0 / (s[i, j] * l[i, j]))
+        length = 0.9 / max(0.9, falls.max())
+        for j in range(ds.size):
+            l[i, j] += length * (1.0 / s[i, j] - l[i, j] * (1.0 + ds[j] / s[i, j]))
+            s[i, j] += length * ds[j]
+        for a in range(u.shape[0]):
+            u[a, i] += length * du[a, i]
+
+
 @njit(cache=True, error_model="numpy")
 def watched(v, normals, before, share):
     """m . v for all walls, (m, H), and whether any has fallen to that share of what it was, of whatever sign."""
