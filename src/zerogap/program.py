@@ -75,7 +75,7 @@ class Program:
         return CellOperator(self.rows, activity.reshape(-1, n, K))
 
     def transposed_maps(self) -> tuple[Array, NDArray[np.bool_]]:
-        """T_i' of all cells, (P, p, n), and an activity (0, n); with one row per sample X', (1, p, n), and D, (P, n)."""
+        """T_i' of all cells, (P, p, n), and (0, n); or with one row per sample X', (1, p, n), and D, (P, n)."""
         operator, (n, K, _) = self.operator, self.rows.matrix.shape
         if K > 1:
             blocks = np.asarray(operator.blocks())
