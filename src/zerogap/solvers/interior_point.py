@@ -70,7 +70,7 @@ walls were barriers, digits with 3 x 3 patches stalled at a gap of 0.8.
 class _State(NamedTuple):
     """One point of the central path's neighbourhood; m of all M blocks are present."""
 
-    present: Indices  # (m,), which of all blocks, in family-major order
+    present: Indices  # (m,), which of all blocks; those of one cell are next to each other
     order: Indices  # (M,), where all blocks are in the list of the present and then the absent ones
     operator: SignedMaps  # A of the present ones
     v: Array  # (p, m)
@@ -99,7 +99,7 @@ class InteriorPoint:
         self._program, self._max_iterations = program, max_iterations
         p = program.rows.dimension
         families, cells, _ = program.shape
-        cell, sign = np.tile(np.arange(cells), families), np.repeat(program.families, cells)
+        cell, sign = np.repeat(np.arange(cells), families), np.tile(program.families, cells)
         self._everyone = SignedMaps(CellMaps(*program.transposed_maps()), cell, sign)
         self._capped = 0.0 < program.cone_penalty < np.inf
         self._walls, self._near, near = None, None, 0
@@ -176,7 +176,7 @@ class InteriorPoint:
             # Multipliers of the loss start near their caps if mu is far below these, and stay there for long.
             enlarged = max(1.0, float(program.loss.weights.mean()) / mu)
             length, mu = enlarged * length, enlarged * mu
-        v = (0.0 if program.cone_penalty == 0.0 else length) * np.tile(centres.T, (1, families))
+        v = (0.0 if program.cone_penalty == 0.0 else length) * np.repeat(centres.T, families, axis=1)
         t = second_order.central_heights(kernels.norms(v, self._kept), program.beta, self._weight * mu)
         z = -program.beta * v[self._kept] / t
         cones: ConeTerm | None = None
@@ -239,7 +239,7 @@ class InteriorPoint:
         if self._free.size:
             dual -= float(np.abs(state.pull[self._free] * v[self._free]).sum())
         dual -= abs(state.offset * float(r.sum())) if program.offset else 0.0
-        blocks = np.ascontiguousarray(v.T).reshape(families, cells, p)
+        blocks = np.ascontiguousarray(v.T.reshape(cells, families, p).transpose(1, 0, 2))
         multipliers = None if state.cones is None else partial(self._multipliers, state)
         return Iterate(blocks, state.offset, r, multipliers, primal, dual, passes)
 
@@ -251,7 +251,8 @@ class InteriorPoint:
         if isinstance(cones, HardCones) and absent.members.size:
             index = cones.near.which[self._everyone.cell[absent.members]]
             l = np.concatenate([l, scattered(absent.multipliers, index, l.shape[1])])[state.order]  # noqa: E741
-        return l.reshape(*self._program.shape[:2], -1)
+        families, cells, _ = self._program.shape
+        return np.ascontiguousarray(l.reshape(cells, families, -1).transpose(1, 0, 2))
 
     def _advance(self, state: _State) -> _State | None:
         """One predictor-corrector step, or None if no further progress can be made."""
