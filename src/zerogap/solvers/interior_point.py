@@ -53,6 +53,9 @@ RESIDUAL = 0.03
 Tiny beta alone would let complementarity fall to nothing long before the stationarity residual.
 """
 
+LONGER = 3.0
+"""With the hinge loss mu is larger at the start, and blocks up to this many times longer; 10 and more lose digits."""
+
 OVERSHOOT = 30.0
 """No starting block alone may exceed the targets by more than this factor (matters for tiny beta)."""
 
@@ -175,7 +178,7 @@ class InteriorPoint:
         elif not program.loss.smooth:
             # Multipliers of the loss start near their caps if mu is far below these, and stay there for long.
             enlarged = max(1.0, float(program.loss.weights.mean()) / mu)
-            length, mu = enlarged * length, enlarged * mu
+            length, mu = min(enlarged, LONGER) * length, enlarged * mu
         v = (0.0 if program.cone_penalty == 0.0 else length) * np.repeat(centres.T, families, axis=1)
         t = second_order.central_heights(kernels.norms(v, self._kept), program.beta, self._weight * mu)
         z = -program.beta * v[self._kept] / t
