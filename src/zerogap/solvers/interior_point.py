@@ -42,7 +42,10 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 SPENT = 2.0
-"""The starting blocks' gauges, in units of the loss of the zero network times the cubic root of beta over prices."""
+"""The gauges of all starting blocks: the loss of the zero network times this and the cubic root of beta over prices.
+
+At most that loss. With other roots from 0.25 to 0.7 and factors to match, iterations are as many within two percent.
+"""
 
 CENTRING = 10.0
 """Penalised cones start this far above the balanced central path: their kept centres are those of all walls."""
