@@ -80,7 +80,8 @@ class Program:
         if K > 1:
             blocks = np.asarray(operator.blocks())
             return np.ascontiguousarray(blocks.transpose(1, 2, 0)), np.zeros((0, n), dtype=bool)
-        return np.ascontiguousarray(self.rows.matrix.transpose(1, 2, 0)) * self.rows.scale, operator.activity[:, :, 0]
+        columns = np.ascontiguousarray(self.rows.matrix.transpose(1, 2, 0)) * self.rows.scale
+        return columns, np.ascontiguousarray(operator.activity[:, :, 0])
 
     @cached_property
     def row_weights(self) -> Array:

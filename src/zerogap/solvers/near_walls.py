@@ -95,8 +95,10 @@ class NearWalls(NamedTuple):
         crossing = np.flatnonzero(((result @ normals.T > 0.0) != signs).any(axis=1))
         if crossing.size:
             before, after = points[crossing] @ normals.T, result[crossing] @ normals.T
-            share = 0.9 / (1.0 - after / before).max(axis=1)
-            result[crossing] += (share[:, None] - 1.0) * (result[crossing] - points[crossing])
+            share = 0.9 / (1.0 - after / before).max(axis=1, keepdims=True)
+            closer = points[crossing] + share * (result[crossing] - points[crossing])
+            inside = ((closer @ normals.T > 0.0) == signs[crossing]).all(axis=1, keepdims=True)
+            result[crossing] = np.where(inside, closer, points[crossing])
         return unit(result)
 
     def joined(self, entering: Indices, normals: Array, signs: Mask) -> NearWalls:
