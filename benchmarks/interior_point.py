@@ -13,7 +13,7 @@ solver has multipliers of the predictions and they prove more, those. The times 
     CVXPY     problem.solve: compilation and Clarabel
 
 Ours and Clarabel called directly take turns, since machines change their speed from minute to minute: every round gives
-a ratio, and the median of these ratios counts. Where a run of Clarabel takes longer than half a minute, there is one
+a ratio, and the median of these ratios counts. Where a run of Clarabel takes longer than ten seconds, there is one
 round.
 """
 
@@ -56,7 +56,7 @@ from zerogap.walls import find_walls
 Array = NDArray[np.float64]
 
 GAP = 1e-6
-LONG = 30.0
+LONG = 10.0
 """Seconds of a run of Clarabel above which it is not repeated."""
 TOLERANCES = (1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 GROUPS = {

@@ -30,8 +30,11 @@ def _data() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _interior_point() -> None:
-    X, y = _data()
-    train(MLP(), X, y, beta=0.1, arrangements="enumerate")
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal(40)
+    # Both forms of the maps, more walls than start as near ones, and a loss that is not quadratic.
+    train(MLP(), rng.standard_normal((40, 3)), y, beta=0.1, arrangements=20)
+    train(CNN(2), rng.standard_normal((40, 3, 3)), np.sign(y), loss="logistic", beta=0.1, arrangements=20)
 
 
 def _searches() -> None:
