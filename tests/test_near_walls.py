@@ -130,19 +130,20 @@ def test_a_step_ends_before_a_wall_that_is_not_near() -> None:
         shrink = -wall_kernels.slacks(cones.near.normals, cones.cell, dv) / cones.s
         dv /= np.maximum(shrink.max(axis=1), 0.1)
         length = 0.99
-        after, crossed = cones.watching(v + length * dv)
-        far = signs * after
+        after = v + length * dv
+        crossed = cones.crosses(v, after)
+        far = signs * (after.T @ cones.walls.normals.T)
         np.put_along_axis(far, near, np.inf, axis=1)
         outside = np.any(far <= 0.0)
         assert crossed or not outside
         if crossed:
             crossings += bool(outside)
-            share, entering = cones.crossing(after)
+            share, entering = cones.crossing(v, after)
             assert 0.0 < share <= 1.0
-            left = signs * cones.watching(v + share * length * dv)[0]
+            left = signs * ((v + share * length * dv).T @ cones.walls.normals.T)
             assert np.all(left > 0.0)
             # The wall that comes closest, relative to its distance before, is among those that join.
-            ratio = left / (signs * cones.watching(v)[0])
+            ratio = left / (signs * (v.T @ cones.walls.normals.T))
             np.put_along_axis(ratio, near, np.inf, axis=1)
             block, wall = np.unravel_index(ratio.argmin(), ratio.shape)
             assert entering[cones.cell[block]] == wall
@@ -150,11 +151,31 @@ def test_a_step_ends_before_a_wall_that_is_not_near() -> None:
     assert crossings > 10
 
 
+@pytest.mark.parametrize("cached", [1, 30, 100, 10000])  # one wall at a time, some, all
+def test_walls_are_looked_at_in_pieces(cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wall_kernels, "CACHED", cached)
+    crossed = wall_kernels.crossed.py_func
+    rng = np.random.default_rng(6)
+    before, normals = rng.standard_normal((3, 12)), rng.standard_normal((17, 3))
+    slacks = normals @ before
+    for wall in range(17):
+        # A step that takes one slack to a tenth of what it was, and no other to less than a half.
+        for block in range(12):
+            step = np.linalg.solve(np.vstack([normals[wall], np.linalg.svd(normals[wall][None])[2][1:]]), np.eye(3)[0])
+            after = before.copy()
+            after[:, block] -= 0.9 * slacks[wall, block] * step
+            ratios = (normals @ after) / slacks
+            assert crossed(before, after, normals, 0.11)
+            least = float(ratios.min())
+            assert not crossed(before, after, normals, least - 1e-9 * abs(least))
+            assert crossed(before, after, normals, least + 1e-9 * abs(least))
+
+
 def test_walls_that_join_start_inside_and_modestly() -> None:
     cones, v = cones_of(4)
-    _, entering = cones.crossing(cones.watching(0.5 * v)[0])
+    _, entering = cones.crossing(v, 0.5 * v)
     near = cones.near.joined(entering, cones.walls.normals, cones.walls.signs)
-    wider = cones.joined(near, 0.1)
+    wider = cones.joined(near, 0.1, v)
     assert wider.s.shape == (12, 5)
     assert np.allclose(wider.s, np.einsum("mpk,pm->mk", near.normals[cones.cell], v))
     assert np.all(wider.l[:, -1] <= hard_cones.MODEST * cones.l.max(axis=1))

@@ -50,8 +50,6 @@ class HardCones:
         K' l.
     products : float
         The sum of s l.
-    watched : (m, H) float64 or None
-        m . v for all walls; None if all are near.
     """
 
     walls: AllWalls
@@ -61,15 +59,13 @@ class HardCones:
     l: Array  # noqa: E741
     polar: Array
     products: float
-    watched: Array | None
 
     @classmethod
     def start(cls, walls: AllWalls, near: NearWalls, cell: Indices, v: Array, mu: float) -> HardCones:
         """On the central path at blocks v (p, m) inside their cells."""
         s = wall_kernels.slacks(near.normals, cell, v)
         l = mu / s  # noqa: E741
-        watched = v.T @ walls.normals.T if near.which.shape[1] < walls.normals.shape[0] else None
-        return cls(walls, near, cell, s, l, wall_kernels.push(near.normals, cell, l), mu * s.size, watched)
+        return cls(walls, near, cell, s, l, wall_kernels.push(near.normals, cell, l), mu * s.size)
 
     @property
     def count(self) -> int:
@@ -101,47 +97,43 @@ class HardCones:
         ds, dl, shrink = wall_kernels.answered(normals, cell, dv, self.s, self.l, aim)
         return (ds, dl), 1.0 / shrink if shrink > 0.0 else np.inf
 
-    def moved(self, direction: tuple[Array, ...], length: float, watched: Array | None = None) -> HardCones:
+    def moved(self, direction: tuple[Array, ...], length: float) -> HardCones:
         """The state after a step."""
         s, l, polar, products = wall_kernels.stepped(  # noqa: E741
             self.near.normals, self.cell, self.s, direction[0], self.l, direction[1], length
         )
-        return HardCones(self.walls, self.near, self.cell, s, l, polar, products, watched)
+        return HardCones(self.walls, self.near, self.cell, s, l, polar, products)
 
-    def watching(self, v: Array) -> tuple[Array | None, bool]:
-        """What ``watched`` is at blocks v (p, m) after a step, and whether that crosses walls that are not near."""
-        if self.watched is None:
-            return None, False
-        after, crossed = wall_kernels.watched(v, self.walls.normals, self.watched, CROSSED)
-        return after, crossed
+    def crosses(self, before: Array, after: Array) -> bool:
+        """Whether a step of the blocks, both (p, m), crosses walls that are not near, or nearly."""
+        normals = self.walls.normals
+        return self.near.which.shape[1] < normals.shape[0] and bool(
+            wall_kernels.crossed(before, after, normals, CROSSED)
+        )
 
-    def crossing(self, after: Array | None) -> tuple[float, Indices]:
+    def crossing(self, before: Array, after: Array) -> tuple[float, Indices]:
         """The share of that step that does not cross them, and for each cell the wall that comes closest."""
-        fall, entering = wall_kernels.deepest(self.watched, after, self.cell, self.near.which)
+        normals = self.walls.normals.T
+        fall, entering = wall_kernels.deepest(before.T @ normals, after.T @ normals, self.cell, self.near.which)
         return min(1.0, CLOSE / fall), entering
 
-    def joined(self, near: NearWalls, mu: float) -> HardCones:
-        """With the last of the walls of `near` as a further one.
+    def joined(self, near: NearWalls, mu: float, v: Array) -> HardCones:
+        """With the last of the walls of `near` as a further one, at blocks v (p, m).
 
         It starts on the central path of mu, unless that takes a multiplier far above the others: then prices jump.
         """
         last = NearWalls(near.which[:, -1:], np.ascontiguousarray(near.normals[:, :, -1:]))
-        assert self.watched is not None
-        distances = np.take_along_axis(self.watched, last.which[self.cell], axis=1)
-        s = np.concatenate([self.s, np.abs(distances)], axis=1)
+        s = np.concatenate([self.s, wall_kernels.slacks(last.normals, self.cell, v)], axis=1)
         largest = MODEST * self.l.max(axis=1, keepdims=True)
         l = np.concatenate([self.l, np.minimum(mu / s[:, -1:], largest)], axis=1)  # noqa: E741
         polar = self.polar + wall_kernels.push(last.normals, self.cell, l[:, -1:])
-        everything = near.which.shape[1] == self.walls.normals.shape[0]
-        watched = None if everything else self.watched
-        return HardCones(self.walls, near, self.cell, s, l, polar, float(np.vdot(s, l)), watched)
+        return HardCones(self.walls, near, self.cell, s, l, polar, float(np.vdot(s, l)))
 
     def take(self, blocks: Indices) -> HardCones:
         """Those of some blocks."""
-        watched = None if self.watched is None else self.watched[blocks]
         s, l = self.s[blocks], self.l[blocks]  # noqa: E741
-        polar, products = np.take(self.polar, blocks, axis=1), float(np.vdot(s, l))
-        return replace(self, cell=self.cell[blocks], s=s, l=l, polar=polar, products=products, watched=watched)
+        polar = np.take(self.polar, blocks, axis=1)
+        return replace(self, cell=self.cell[blocks], s=s, l=l, polar=polar, products=float(np.vdot(s, l)))
 
     def multipliers(self) -> Array:
         return scattered(self.l, self.near.which[self.cell], self.walls.normals.shape[0])

@@ -358,22 +358,18 @@ class InteriorPoint:
         return _Direction(dv, db, df, cone, dual, changes, margins, reduction, longest)
 
     def _moved(self, state: _State, direction: _Direction, length: float) -> _State:
-        cones, absent, near = state.cones, state.absent, None
+        cones, absent = state.cones, state.absent
         step = direction.dv, state.t, direction.cone, state.z, direction.dual
         v, t, z = kernels.moved(length, state.v, *step)
-        if isinstance(cones, HardCones):
-            after, crossed = cones.watching(v)
-            if crossed:
-                # The step ends before the wall, and with the next one that wall is a barrier.
-                share, entering = cones.crossing(after)
-                length *= share
-                near = cones.near.joined(entering, cones.walls.normals, cones.walls.signs)
-                v, t, z = kernels.moved(length, state.v, *step)
-                after, _ = cones.watching(v)
-            cones = cones.moved(direction.slacks, length, after)
-            if near is not None:
-                cones = cones.joined(near, cones.complementarity() / cones.count)
-                absent = absent.widened()
+        if isinstance(cones, HardCones) and cones.crosses(state.v, v):
+            # The step ends before the wall, and with the next one that wall is a barrier.
+            share, entering = cones.crossing(state.v, v)
+            length *= share
+            v, t, z = kernels.moved(length, state.v, *step)
+            near = cones.near.joined(entering, cones.walls.normals, cones.walls.signs)
+            cones = cones.moved(direction.slacks, length)
+            cones = cones.joined(near, cones.complementarity() / cones.count, v)
+            absent = absent.widened()
         elif cones is not None:
             cones = cones.moved(direction.slacks, length)
         return self._state(

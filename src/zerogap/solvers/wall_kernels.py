@@ -9,6 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+CACHED = 8192
+"""Slacks that are formed at a time when all walls are looked at."""
+
 
 @njit(cache=True, error_model="numpy")
 def inward(normals, signs, which):
@@ -174,14 +177,24 @@ def centring_step(normals, u, du, s, l):  # noqa: E741
 
 
 @njit(cache=True, error_model="numpy")
-def watched(v, normals, before, share):
-    """m . v for all walls, (m, H), and whether any has fallen to that share of what it was, of whatever sign."""
-    after = np.dot(v.T, normals.T)
-    old, new = before.ravel(), after.ravel()
-    count = 0
-    for j in range(old.size):
-        count += new[j] * old[j] <= share * old[j] * old[j]
-    return after, count > 0
+def crossed(before, after, normals, share):
+    """Whether any n . v falls to that share of what it was, of whatever sign; blocks (p, m), all normals (H, p).
+
+    Both products are formed anew, a few walls at a time: keeping one of ten thousand walls takes twice as long.
+    """
+    walls, m = normals.shape[0], before.shape[1]
+    width = min(walls, CACHED // m + 1)
+    old, new = np.empty((width, m)), np.empty((width, m))
+    for start in range(0, walls, width):
+        first = min(start, walls - width)  # the last ones overlap with those before
+        np.dot(normals[first : first + width], before, old)
+        np.dot(normals[first : first + width], after, new)
+        x, y, count = old.ravel(), new.ravel(), 0
+        for j in range(x.size):
+            count += y[j] * x[j] <= share * x[j] * x[j]
+        if count:
+            return True
+    return False
 
 
 @njit(cache=True, error_model="numpy")
