@@ -159,7 +159,7 @@ def test_walls_are_looked_at_in_pieces(cached: int, monkeypatch: pytest.MonkeyPa
     before, normals = rng.standard_normal((3, 12)), rng.standard_normal((17, 3))
     slacks = normals @ before
     for wall in range(17):
-        # A step that takes one slack to a tenth of what it was, and no other to less than a half.
+        # A step that takes one slack to a tenth of what it was.
         for block in range(12):
             step = np.linalg.solve(np.vstack([normals[wall], np.linalg.svd(normals[wall][None])[2][1:]]), np.eye(3)[0])
             after = before.copy()

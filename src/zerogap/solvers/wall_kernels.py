@@ -180,7 +180,7 @@ def centring_step(normals, u, du, s, l):  # noqa: E741
 def crossed(before, after, normals, share):
     """Whether any n . v falls to that share of what it was, of whatever sign; blocks (p, m), all normals (H, p).
 
-    Both products are formed anew, a few walls at a time: keeping one of ten thousand walls takes twice as long.
+    Both products are formed anew, a few walls at a time: with ten thousand walls keeping one takes twice as long.
     """
     walls, m = normals.shape[0], before.shape[1]
     width = min(walls, CACHED // m + 1)
